@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# The GitHub workflow's steps on this machine: ci/test-local.sh [centos|debian|auto]
+# Reports (JUnit, and the lab's logs after a failure) go to reports/.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+family=${1:-auto}
+lab=ci-local
+mkdir -p reports
+
+say() { printf 'ci: %s\n' "$*"; }
+
+ended() {
+    code=$?
+    if [ "$code" -ne 0 ]; then
+        say "failed ($code); collecting the lab's logs in reports/lab.log"
+        ./lab logs --lab "$lab" >reports/lab.log 2>&1 || true
+    fi
+    say "./lab down --lab $lab"
+    ./lab down --lab "$lab" || true
+    exit "$code"
+}
+trap ended EXIT
+
+if command -v shellcheck >/dev/null; then
+    say "shellcheck"
+    shellcheck lab .ci/run ci/*.sh
+else
+    say "no shellcheck here: shell scripts are not checked"
+fi
+say "./lab up --lab $lab --family $family"
+./lab up --lab "$lab" --family "$family"
+say "./lab validate --lab $lab --junit reports/validate.xml"
+./lab validate --lab "$lab" --junit reports/validate.xml
+say "./lab down --lab $lab"
+./lab down --lab "$lab"
+say "./lab test"
+LABCTL_FAMILY=$family ./lab test --junit-xml=reports/tests.xml

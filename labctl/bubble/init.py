@@ -1,0 +1,236 @@
+"""PID 1 of a lab's bubble.
+
+unshare(1) starts it in a mount and a PID namespace of its own.  It makes the rest
+of the bubble (cgroup and network namespace, private /run), starts the lab's
+services, and reaps orphans.  When it ends, however it ends, the kernel ends every
+process of the lab and drops every mount, link and rule with the namespaces.
+
+Run as: python -m labctl.bubble.init SETTINGS.json
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+
+from labctl.bubble import kernel
+from labctl.bubble.settings import Forward, Settings
+from labctl.run import run, spawn
+
+log = logging.getLogger("labctl.bubble")
+
+CGROUP = Path("/sys/fs/cgroup")
+RESTARTS_PER_MINUTE = 5
+DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun")
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
+    settings_file = Path(sys.argv[1])
+    settings = Settings.load(settings_file)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        enter_cgroup(settings.lab)
+        private_run(settings)
+        private_dev()
+        listeners = [(forward, listen(forward)) for forward in settings.forwards]
+        host_network = os.open("/proc/self/ns/net", os.O_RDONLY)
+        own_network()
+    except Exception as error:  # the host side shows it to the user
+        log.error("bubble: %s", error)
+        tell(settings, {"error": str(error)})
+        return 1
+    services = Services(settings, settings_file, listeners, host_network)
+    services.start_all()
+    tell(
+        settings,
+        {"forwards": [[at.getsockname()[1], f.first, f.address, f.port] for f, at in listeners]},
+    )
+    return services.reap()
+
+
+def tell(settings: Settings, what: dict[str, object]) -> None:
+    """Tell the host side how it went, atomically."""
+    path = Path(settings.root) / "ready.json"
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(what))
+    temporary.replace(path)
+
+
+def enter_cgroup(lab: str) -> None:
+    """Mount a cgroup v2 tree of our own and make labctl/LAB its root.
+
+    A fresh mount is what makes hosts with hybrid cgroups work: they have v2, only
+    not at /sys/fs/cgroup.  Nodes then live below our root and go with it.
+    """
+    if run(["umount", "-R", str(CGROUP)], timeout=10, check=False).rc != 0:
+        run(["umount", "-l", str(CGROUP)], timeout=10, check=False)
+    run(["mount", "-t", "cgroup2", "cgroup2", str(CGROUP)], timeout=10)
+    ours = CGROUP / "labctl" / lab
+    ours.mkdir(parents=True, exist_ok=True)
+    (ours / "cgroup.procs").write_text("0")
+    kernel.unshare(kernel.CLONE_NEWCGROUP)
+    run(["umount", str(CGROUP)], timeout=10)
+    run(["mount", "-t", "cgroup2", "cgroup2", str(CGROUP)], timeout=10)
+    # cgroup v2 wants processes in leaves only, or no child could have controllers.
+    (CGROUP / "init").mkdir(exist_ok=True)
+    (CGROUP / "init" / "cgroup.procs").write_text("0")
+
+
+def private_run(settings: Settings) -> None:
+    """Give podman, crun and netavark an empty /run, as after a boot, and our resolver.
+
+    Their run-time state must not survive the bubble: the processes it speaks of do not.
+    """
+    resolver = Path(os.path.realpath("/etc/resolv.conf"))
+    content = "nameserver 10.0.2.3\n" if settings.outside else "# this lab has no outside\n"
+    run(["mount", "-t", "tmpfs", "-o", "mode=0755,size=256m", "labctl", "/run"], timeout=10)
+    Path("/run/lock").mkdir()
+    if resolver.is_relative_to("/run"):
+        resolver.parent.mkdir(parents=True, exist_ok=True)
+        resolver.write_text(content)
+        return
+    ours = Path(settings.root) / "conf" / "resolv.conf"
+    ours.write_text(content)
+    if resolver.exists():
+        run(["mount", "--bind", str(ours), str(resolver)], timeout=10)
+
+
+def private_dev() -> None:
+    """A /dev that holds only what a node may have: no disk, no terminal of the host's.
+
+    Privileged containers get every device node they can see; these are all there are.
+    """
+    kept = {}
+    for name in DEVICES:
+        with contextlib.suppress(OSError):
+            about = os.stat(f"/dev/{name}")
+            kept[name] = (about.st_mode, about.st_rdev)
+    run(["mount", "-t", "tmpfs", "-o", "mode=0755,size=1m", "labctl", "/dev"], timeout=10)
+    mask = os.umask(0)
+    for name, (mode, number) in kept.items():
+        path = Path("/dev", name)
+        path.parent.mkdir(exist_ok=True)
+        os.mknod(path, mode, number)
+    os.umask(mask)
+    for name, target in {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}.items():
+        Path("/dev", name).symlink_to(target)
+    Path("/dev/pts").mkdir()
+    run(["mount", "-t", "devpts", "-o", "newinstance,ptmxmode=0666,mode=620,gid=5", "devpts", "/dev/pts"], timeout=10)
+    Path("/dev/ptmx").symlink_to("pts/ptmx")
+    Path("/dev/shm").mkdir()
+    run(["mount", "-t", "tmpfs", "-o", "mode=1777", "shm", "/dev/shm"], timeout=10)
+
+
+def listen(forward: Forward) -> socket.socket:
+    """Bind the first free port on the host's 127.0.0.1; we are still in the host's network."""
+    last_error: OSError | None = None
+    for port in range(forward.first, forward.last + 1):
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+            listener.listen(64)
+        except OSError as error:
+            listener.close()
+            last_error = error
+            continue
+        listener.set_inheritable(True)
+        return listener
+    ports = f"{forward.first}" if forward.first == forward.last else f"{forward.first}-{forward.last}"
+    raise OSError(f"port {ports} on 127.0.0.1 is taken ({last_error})")
+
+
+def own_network() -> None:
+    """An empty network namespace with loopback up."""
+    kernel.unshare(kernel.CLONE_NEWNET)
+    run(["ip", "link", "set", "lo", "up"], timeout=10)
+    for name, value in {
+        "net/ipv4/ip_forward": "1",
+        # BMCs bind the bridge's address before the first node makes the bridge.
+        "net/ipv4/ip_nonlocal_bind": "1",
+    }.items():
+        Path("/proc/sys", name).write_text(value)
+
+
+class Services:
+    """Starts the lab's services, starts again what dies, reaps what nobody waits for."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        settings_file: Path,
+        listeners: list[tuple[Forward, socket.socket]],
+        host_network: int,
+    ) -> None:
+        logs = Path(settings.root) / "log"
+        fds = [at.fileno() for _, at in listeners]
+        environment = settings.environment
+        self._commands: dict[str, tuple[list[str], Path, list[int]]] = {
+            "podman": (
+                [*settings.podman, "system", "service", "--time", "0", f"unix://{settings.socket}"],
+                logs / "podman.log",
+                [],
+            ),
+            "labd": (
+                [
+                    sys.executable,
+                    "-m",
+                    "labctl.bubble.labd",
+                    str(settings_file),
+                    *(str(fd) for fd in fds),
+                ],
+                logs / "labd.log",
+                fds,
+            ),
+        }
+        if settings.outside:
+            self._commands["outside"] = (
+                ["nsenter", f"--net=/proc/self/fd/{host_network}", "--", *settings.outside],
+                logs / "outside.log",
+                [host_network],
+            )
+        self._environment = environment
+        self._running: dict[int, str] = {}
+        self._started: dict[str, list[float]] = {}
+
+    def start_all(self) -> None:
+        for name in self._commands:
+            self._start(name)
+
+    def _start(self, name: str) -> None:
+        argv, log_file, fds = self._commands[name]
+        process = spawn(argv, log_file=log_file, env=self._environment, pass_fds=fds)
+        # PID 1 reaps everything itself; Popen must not wait for this child a second time.
+        process.returncode = 0
+        self._running[process.pid] = name
+        self._started.setdefault(name, []).append(time.monotonic())
+        log.info("started %s (%d)", name, process.pid)
+
+    def reap(self) -> int:
+        """Wait for children for ever. Ends only when a service cannot be kept up."""
+        while True:
+            try:
+                pid, status = os.wait()
+            except ChildProcessError:
+                return 1
+            name = self._running.pop(pid, "")
+            if not name:
+                continue
+            log.info("%s ended with status %d", name, status)
+            recent = [at for at in self._started[name] if at > time.monotonic() - 60]
+            if len(recent) >= RESTARTS_PER_MINUTE:
+                log.error("%s ended %d times within a minute; the lab ends", name, len(recent))
+                return 1
+            self._start(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""The lab's own daemon: BMCs, the forwarded ports, and the machines' reset line.
+
+Runs inside the bubble, started and kept up by labctl.bubble.init.
+Run as: python -m labctl.bubble.labd SETTINGS.json [LISTENER_FD …]
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+
+from labctl.bubble.settings import Forward, Settings
+from labctl.cluster.state import still_member
+from labctl.engine.base import Node, State
+from labctl.engine.podman import PodmanEngine
+from labctl.errors import LabError
+
+log = logging.getLogger("labctl.labd")
+
+EXIT_REBOOT = 128 + signal.SIGHUP
+
+
+def main() -> int:
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
+    settings = Settings.load(Path(sys.argv[1]))
+    listeners = [socket.socket(fileno=int(fd)) for fd in sys.argv[2:]]
+    stop = threading.Event()
+    threading.Thread(target=watch_resets, args=(settings, stop), daemon=True).start()
+    if settings.bmcs:
+        threading.Thread(target=serve_bmcs, args=(settings, stop), daemon=True).start()
+    asyncio.run(serve_forwards(list(zip(settings.forwards, listeners, strict=True))))
+    return 0
+
+
+async def serve_forwards(forwards: list[tuple[Forward, socket.socket]]) -> None:
+    """Carry bytes between the listeners, which belong to the host's network, and the lab's."""
+    for forward, listener in forwards:
+        listener.setblocking(False)
+
+        async def carry(
+            reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to: Forward = forward
+        ) -> None:
+            try:
+                there_reader, there_writer = await asyncio.wait_for(
+                    asyncio.open_connection(to.address, to.port), 10
+                )
+            except (OSError, TimeoutError):
+                writer.close()
+                return
+            await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
+
+        await asyncio.start_server(carry, sock=listener)
+    await asyncio.Event().wait()
+
+
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """One direction of a connection, until it ends."""
+    with contextlib.suppress(OSError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    with contextlib.suppress(OSError):
+        writer.close()
+
+
+def serve_bmcs(settings: Settings, stop: threading.Event) -> None:
+    """Answer IPMI for every node until stop is set."""
+    from labctl.bmc.server import BmcSpec, serve
+
+    engine = _engine(settings)
+    specs = [BmcSpec(bmc.node, bmc.address, bmc.port, bmc.user, bmc.password) for bmc in settings.bmcs]
+    serve(specs, PowerSupply(settings, engine), stop=stop, on_event=log.info)
+
+
+def watch_resets(settings: Settings, stop: threading.Event) -> None:
+    """Start a node again that rebooted itself, as a real machine does.
+
+    reboot(2) in a PID namespace ends its init with SIGHUP for a restart and SIGINT for a
+    power-off (pid_namespaces(7)), so the exit code tells the one from the other.
+    """
+    engine = _engine(settings)
+    supply = PowerSupply(settings, engine)
+    while not stop.is_set():
+        try:
+            for name, code in engine.exits():
+                log.info("%s went down with exit code %d", name, code)
+                if code == EXIT_REBOOT:
+                    supply.power_on(name)
+        except LabError as error:
+            log.info("watching the nodes: %s", error)
+            stop.wait(0.5)
+
+
+class PowerSupply:
+    """The engine's power, with what a real machine has and a container lacks: time to start.
+
+    Firmware takes longer than corosync's token time-out; a container is up again before the
+    others have noticed that it was gone, hears of its own fencing, and leaves the cluster for good.
+    So a node comes back when the others no longer count it as a member. Its lamp is on meanwhile.
+    """
+
+    LONGEST = 60.0  # s; then the others have no say any more
+
+    def __init__(self, settings: Settings, engine: PodmanEngine) -> None:
+        self._members = settings.members
+        self._engine = engine
+        self._starting: dict[str, threading.Event] = {}
+        self._lock = threading.Lock()
+
+    def is_on(self, name: str) -> bool:
+        return name in self._starting or self._engine.is_on(name)
+
+    def power_off(self, name: str) -> None:
+        with self._lock:
+            cancelled = self._starting.pop(name, None)
+        if cancelled is not None:
+            cancelled.set()
+        self._engine.power_off(name)
+
+    def power_on(self, name: str) -> None:
+        with self._lock:
+            if name in self._starting or self._engine.is_on(name):
+                return
+            cancelled = self._starting[name] = threading.Event()
+        threading.Thread(target=self._start, args=(name, cancelled), daemon=True).start()
+
+    def _start(self, name: str, cancelled: threading.Event) -> None:
+        deadline = time.monotonic() + self.LONGEST
+        try:
+            while time.monotonic() < deadline and still_member(
+                self._witnesses(name), self._members.get(name, ())
+            ):
+                if cancelled.wait(0.3):
+                    return
+            with self._lock:
+                if not cancelled.is_set():
+                    self._engine.power_on(name)
+        except LabError as error:
+            log.info("starting %s: %s", name, error)
+        finally:
+            with self._lock:
+                if self._starting.get(name) is cancelled:
+                    del self._starting[name]
+
+    def _witnesses(self, name: str) -> list[Node]:
+        machines = self._engine.observe().values()
+        return [
+            self._engine.node(machine.name)
+            for machine in machines
+            if machine.name != name and machine.state is State.ON
+        ]
+
+
+def _engine(settings: Settings) -> PodmanEngine:
+    return PodmanEngine(settings.lab, Path(settings.socket))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

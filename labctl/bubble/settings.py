@@ -1,0 +1,57 @@
+"""What the host side tells a bubble's first process, as one JSON file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A listener on 127.0.0.1 of the host: the first free port of first..last, to address:port inside."""
+
+    first: int
+    last: int
+    address: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Bmc:
+    """One node's IPMI address, as labctl.bmc.server.BmcSpec."""
+
+    node: str
+    address: str
+    port: int
+    user: str
+    password: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that a bubble's processes need; paths are absolute host paths.
+
+    members: each node's addresses, by which the others know it in corosync.
+    """
+
+    lab: str
+    root: str
+    socket: str
+    podman: list[str]
+    environment: dict[str, str]
+    outside: list[str]
+    forwards: list[Forward]
+    bmcs: list[Bmc]
+    members: dict[str, list[str]]
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1))
+
+    @classmethod
+    def load(cls, path: Path) -> Settings:
+        raw: dict[str, Any] = json.loads(path.read_text())
+        raw["forwards"] = [Forward(**item) for item in raw["forwards"]]
+        raw["bmcs"] = [Bmc(**item) for item in raw["bmcs"]]
+        return cls(**raw)

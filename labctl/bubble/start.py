@@ -1,0 +1,201 @@
+"""Start, find and end a lab's bubble, from the host's side.
+
+Nothing is remembered about a running bubble: it is found by looking at /proc, so a
+lost or damaged file cannot hide one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labctl.bubble.settings import Settings
+from labctl.errors import ActionFailed, HostLacks
+from labctl.places import LabPlaces
+from labctl.run import run, spawn
+from labctl.wait import wait_until
+
+MODULE = "labctl.bubble.init"
+
+
+@dataclass(frozen=True)
+class Bubble:
+    """A running bubble: the host's ids of unshare(1) and of the bubble's PID 1."""
+
+    lab: str
+    outer: int
+    init: int
+
+    def enter(self, *what: str) -> list[str]:
+        """The words that put a command into these namespaces of the bubble (nsenter(1) options)."""
+        return ["nsenter", "--target", str(self.init), *what, "--"]
+
+
+def find(places: LabPlaces) -> Bubble | None:
+    """The lab's running bubble, or None."""
+    mine = str(places.conf / "bubble.json")
+    outer = None
+    for pid, argv in _processes():
+        if len(argv) >= 3 and argv[-1] == mine and argv[-2] == MODULE:
+            if argv[0].endswith("unshare"):
+                outer = pid
+            elif outer_of(pid):
+                return Bubble(places.lab, outer_of(pid), pid)
+    if outer is not None:
+        with contextlib.suppress(OSError, ValueError):
+            child = int(Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0])
+            return Bubble(places.lab, outer, child)
+    return None
+
+
+def outer_of(pid: int) -> int:
+    """The parent of a bubble's PID 1 as the host sees it; 0 when pid is no PID 1."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    fields = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    levels = fields.get("NSpid", "").split()
+    return int(fields["PPid"]) if len(levels) == 2 and levels[1] == "1" else 0
+
+
+def start(places: LabPlaces, settings: Settings, *, timeout: float = 20.0) -> Bubble:
+    """Start the bubble and wait until its podman answers.
+
+    Raises HostLacks when the host refuses a namespace, a mount or a port.
+    """
+    for folder in (places.conf, places.logs, places.storage, places.networks):
+        folder.mkdir(parents=True, exist_ok=True)
+    places.ready.unlink(missing_ok=True)
+    places.socket.unlink(missing_ok=True)
+    settings_file = places.conf / "bubble.json"
+    settings.save(settings_file)
+    settings_file.chmod(0o600)
+    log_file = places.logs / "bubble.log"
+    log_file.unlink(missing_ok=True)
+    process = spawn(
+        [
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--mount-proc",
+            "--kill-child",
+            "--propagation",
+            "private",
+            "--",
+            sys.executable,
+            "-m",
+            MODULE,
+            str(settings_file),
+        ],
+        log_file=log_file,
+        env=settings.environment,
+    )
+
+    def answer() -> dict[str, object] | None:
+        if places.ready.exists():
+            told: dict[str, object] = json.loads(places.ready.read_text())
+            if "error" in told or places.socket.exists():
+                return told
+        if process.poll() is not None:
+            return {"error": log_file.read_text()[-2000:].strip() or "it ended at once"}
+        return None
+
+    try:
+        told = wait_until("the lab's podman service", answer, timeout=timeout, every=0.01)
+    except BaseException:
+        stop(places)
+        raise
+    if "error" in told:
+        stop(places)
+        reason = str(told["error"])
+        raise HostLacks(
+            "The lab's namespaces could not be made." if "port " not in reason else f"{reason}.",
+            details=reason if "port " not in reason else "",
+            mend=f"labctl doctor --lab {places.lab}" if "port " not in reason else "",
+        )
+    bubble = find(places)
+    if bubble is None:
+        raise ActionFailed("The lab ended while it started.", details=log_file.read_text()[-2000:])
+    return bubble
+
+
+def forwards(places: LabPlaces) -> list[tuple[int, int, str, int]]:
+    """What the running bubble listens on: (host port, port asked for, address, port inside)."""
+    try:
+        told = json.loads(places.ready.read_text())
+        return [(int(a), int(b), str(c), int(d)) for a, b, c, d in told["forwards"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def stop(places: LabPlaces) -> bool:
+    """End every process of the lab and remove its cgroups. True when something ran."""
+    bubble = find(places)
+    if bubble is not None:
+        for pid in (bubble.init, bubble.outer):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(
+            "the lab's processes to end",
+            lambda: not Path(f"/proc/{bubble.init}").exists(),
+            timeout=20,
+            every=0.01,
+        )
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(bubble.outer, 0)
+    remove_cgroups(places.lab)
+    return bubble is not None
+
+
+def remove_cgroups(lab: str, *, timeout: float = 10.0) -> None:
+    """Remove the lab's empty cgroups, and labctl's own when this was the last lab."""
+    deadline = time.monotonic() + timeout
+    for root in _cgroup2_mounts():
+        ours = root / "labctl" / lab
+        while ours.exists() and time.monotonic() < deadline:
+            for folder in sorted(_folders(ours), key=lambda path: -len(path.parts)):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+            if ours.exists():
+                # The kernel empties a killed cgroup a moment after its last process is reaped.
+                wait_until("the kernel", lambda: True, timeout=1)
+        with contextlib.suppress(OSError):
+            (root / "labctl").rmdir()
+        return
+
+
+def _folders(top: Path) -> Iterator[Path]:
+    for folder, _, _ in os.walk(top):
+        yield Path(folder)
+
+
+def _cgroup2_mounts() -> list[Path]:
+    """Where the host has a cgroup v2 tree mounted, from mountinfo (proc(5))."""
+    found = []
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        left, _, right = line.partition(" - ")
+        if right.split()[0] == "cgroup2":
+            found.append(Path(left.split()[4]))
+    return found
+
+
+def _processes() -> Iterator[tuple[int, Sequence[str]]]:
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                raw = Path(entry.path, "cmdline").read_bytes()
+                yield int(entry.name), raw.decode(errors="replace").rstrip("\0").split("\0")
+
+
+def run_inside(bubble: Bubble, argv: Sequence[str], *, timeout: float) -> str:
+    """Run a host's program in the bubble's network namespace; its stdout."""
+    return run([*bubble.enter("--net"), *argv], timeout=timeout).stdout

@@ -1,0 +1,171 @@
+"""What a node and the cluster are doing, asked with one short command per node.
+
+This is what `up` plans from; the full look of `validate` is labctl.probe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from xml.etree import ElementTree as ET
+
+from labctl.engine.base import Node
+from labctl.errors import LabError
+
+ASK_TIMEOUT = 15.0
+
+# One shell for everything: a unit's state a line, then corosync.conf, then crm_mon's XML.
+ASK = """
+for unit in corosync pacemaker pcsd; do echo "unit $unit $(systemctl is-active $unit)"; done
+echo "boot $(systemctl is-system-running)"
+if [ -e /etc/corosync/corosync.conf ]; then sed 's/^/conf /' /etc/corosync/corosync.conf; fi
+if systemctl -q is-active pacemaker; then echo xml; crm_mon --output-as=xml 2>/dev/null; fi
+exit 0
+"""
+
+
+@dataclass(frozen=True)
+class ClusterView:
+    """The cluster as one node sees it; names are the nodes' host names.
+
+    settled: no transition runs and nothing is starting or stopping.
+    fencing: device id → state ("Started", "Stopped", …).
+    """
+
+    dc: str
+    quorate: bool
+    online: frozenset[str]
+    offline: frozenset[str]
+    unclean: frozenset[str]
+    fencing: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One node's part: its corosync.conf ("" when it has none), its daemons, its view."""
+
+    conf: str = ""
+    booted: bool = False
+    corosync: bool = False
+    pacemaker: bool = False
+    pcsd: bool = False
+    view: ClusterView | None = None
+    silent: str = ""
+
+    @property
+    def cluster_name(self) -> str:
+        """The cluster that it is configured for, "" when none."""
+        return next((value for key, value in _pairs(self.conf) if key == "cluster_name"), "")
+
+    @property
+    def nodelist(self) -> frozenset[str]:
+        """Host names in its corosync.conf."""
+        return frozenset(value for key, value in _pairs(self.conf) if key == "name")
+
+
+def ask(node: Node) -> Member:
+    """Ask one node. A node that does not answer gives a Member that says so in `silent`."""
+    try:
+        return parse(node.run(["sh", "-c", ASK], timeout=ASK_TIMEOUT).stdout)
+    except LabError as error:
+        return Member(silent=error.message)
+
+
+def parse(text: str) -> Member:
+    """Member from the output of ASK."""
+    head, _, xml = text.partition("\nxml\n")
+    units: dict[str, bool] = {}
+    conf: list[str] = []
+    booted = False
+    for line in head.splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "unit":
+            name, _, state = rest.partition(" ")
+            units[name] = state == "active"
+        elif word == "boot":
+            booted = rest in ("running", "degraded")
+        elif word == "conf":
+            conf.append(rest)
+    return Member(
+        conf="\n".join(conf) + "\n" if conf else "",
+        booted=booted,
+        corosync=units.get("corosync", False),
+        pacemaker=units.get("pacemaker", False),
+        pcsd=units.get("pcsd", False),
+        view=parse_view(xml),
+    )
+
+
+def parse_view(xml: str) -> ClusterView | None:
+    """crm_mon's XML (crm_mon(8), --output-as=xml); None when the cluster does not answer yet."""
+    try:
+        root = ET.fromstring(xml.strip())
+    except ET.ParseError:
+        return None
+    current = root.find("summary/current_dc")
+    if current is None:
+        return None
+    nodes = root.findall("nodes/node")
+
+    def having(attribute: str) -> frozenset[str]:
+        return frozenset(node.get("name", "") for node in nodes if node.get(attribute) == "true")
+
+    return ClusterView(
+        dc=current.get("name", "") if current.get("present") == "true" else "",
+        quorate=current.get("with_quorum") == "true",
+        online=having("online") - having("pending"),
+        offline=frozenset(node.get("name", "") for node in nodes) - having("online"),
+        unclean=having("unclean"),
+        fencing={
+            resource.get("id", ""): "Started"
+            if resource.get("role") == "Started" and not resource.get("pending")
+            else "Stopped"
+            for resource in root.iter("resource")
+            if resource.get("resource_agent", "").startswith("stonith:")
+        },
+    )
+
+
+def members_joined(cmap: str) -> frozenset[str]:
+    """Addresses of the nodes that are members now, from `corosync-cmapctl runtime.members.`
+
+    Lines look like `runtime.members.2.ip (str) = r(0) ip(192.168.90.120)` and
+    `runtime.members.2.status (str) = joined` (cmap_keys(7)).
+    """
+    addresses: dict[str, list[str]] = {}
+    joined: set[str] = set()
+    for line in cmap.splitlines():
+        key, _, value = line.partition(" = ")
+        parts = key.split(" ")[0].split(".")
+        if len(parts) == 4 and parts[3] == "ip":
+            addresses[parts[2]] = [word[3:-1] for word in value.split() if word.startswith("ip(")]
+        elif len(parts) == 4 and parts[3] == "status" and value == "joined":
+            joined.add(parts[2])
+    return frozenset(address for member in joined for address in addresses.get(member, ()))
+
+
+def still_member(witnesses: Iterable[Node], addresses: Iterable[str]) -> bool:
+    """Whether a living node still counts the owner of these addresses as a member of its ring.
+
+    The first witness that runs corosync answers for all. A node that comes back before the others
+    have noticed its death receives the news of its own fencing and leaves the cluster again;
+    real machines take longer to start than corosync to notice, containers do not.
+    """
+    wanted = frozenset(addresses)
+    for node in witnesses:
+        try:
+            result = node.run(["corosync-cmapctl", "runtime.members."], timeout=5, check=False)
+        except LabError:
+            continue
+        if result.ok:
+            return bool(wanted & members_joined(result.stdout))
+    return False
+
+
+def _pairs(conf: str) -> list[tuple[str, str]]:
+    pairs = []
+    for line in conf.splitlines():
+        key, colon, value = line.strip().partition(":")
+        if colon:
+            pairs.append((key.strip(), value.strip()))
+    return pairs

@@ -1,0 +1,126 @@
+"""What makes and powers nodes (Engine), and what acts inside one (Node).
+
+Everything above talks to these two protocols; podman and libvirt are modules
+beside this one, held to one contract suite (tests/lab/test_engine_contract.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from labctl.lab.model import Lab, NodeSpec
+from labctl.run import Result
+
+
+class State(StrEnum):
+    """The state of a node's machine, as its power lamp would show it."""
+
+    MISSING = "missing"
+    OFF = "off"
+    ON = "on"
+    FROZEN = "frozen"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One node's machine as observed; spec_hash tells which description made it."""
+
+    name: str
+    state: State
+    image: str = ""
+    spec_hash: str = ""
+    started: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file to put into a node: absolute path, content, mode bits, owner and group by name or id."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+    link_to: str = ""
+    directory: bool = False
+
+
+class Node(Protocol):
+    """Acts inside one node that is on."""
+
+    @property
+    def name(self) -> str: ...
+
+    def run(
+        self, argv: Sequence[str], *, timeout: float, check: bool = True, stdin: str | None = None
+    ) -> Result:
+        """Run a command as root inside the node. Same errors as labctl.run.run."""
+        ...
+
+    def put(self, files: Sequence[File]) -> None:
+        """Place files; parents are made. Works on a node that is off, too."""
+        ...
+
+    def get(self, path: str) -> bytes:
+        """A file's content. Raises ActionFailed when there is no such file."""
+        ...
+
+
+class Engine(Protocol):
+    """Makes, powers and removes the machines of one lab."""
+
+    def observe(self) -> Mapping[str, Machine]:
+        """Every machine of this lab by node name; missing ones are absent."""
+        ...
+
+    def make_networks(self, lab: Lab) -> list[str]:
+        """Create the networks that are not there; names of those made."""
+        ...
+
+    def create(self, lab: Lab, node: NodeSpec, image: str, files: Sequence[File]) -> None:
+        """Make a node's machine, switched off, with these files in place."""
+        ...
+
+    def start(self, name: str) -> None:
+        """Switch on. No error when it is on already."""
+        ...
+
+    def stop(self, name: str, *, timeout: float) -> None:
+        """Shut down in order, switch off by force after timeout seconds."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove the machine and its disk; no error when there is none."""
+        ...
+
+    def is_on(self, name: str) -> bool:
+        """The power lamp: True for a frozen node, too."""
+        ...
+
+    def power_off(self, name: str) -> None:
+        """Cut the power: every process of the node is gone when this returns, frozen or not."""
+        ...
+
+    def power_on(self, name: str) -> None:
+        """Press the power button of a node that is off."""
+        ...
+
+    def freeze(self, name: str) -> None:
+        """Stop every process of the node where it stands, as a hung kernel would."""
+        ...
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen node go on."""
+        ...
+
+    def node(self, name: str) -> Node:
+        """The handle to act inside a node."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections."""
+        ...

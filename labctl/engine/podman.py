@@ -1,0 +1,346 @@
+"""Nodes as systemd containers, through the bubble's podman API (podman-py).
+
+podman-py's own container model cannot name interfaces or set a read time-out per
+call, so requests go through its APIClient with libpod's own documents
+(https://docs.podman.io/en/latest/_static/api.html).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import signal
+import tarfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from labctl.engine.base import File, Machine, State
+from labctl.errors import ActionFailed, CommandFailed, TimedOut
+from labctl.lab.model import Lab, NodeSpec
+from labctl.run import Result
+
+if TYPE_CHECKING:
+    from podman.api.client import APIClient
+
+LABEL_LAB = "labctl.lab"
+LABEL_SPEC = "labctl.spec"
+CALL_TIMEOUT = 60.0
+MODULE_OF_PID1 = "labctl.bubble.init"
+STATES = {
+    "running": State.ON,
+    "paused": State.FROZEN,
+    "stopping": State.ON,
+}
+
+
+class PodmanNode:
+    """Acts inside one container."""
+
+    def __init__(self, engine: PodmanEngine, name: str) -> None:
+        self._engine = engine
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def run(
+        self, argv: Sequence[str], *, timeout: float, check: bool = True, stdin: str | None = None
+    ) -> Result:
+        """Run a command as root. The node itself enforces the time-out, so nothing stays behind."""
+        words = list(argv)
+        if stdin is not None:
+            words = ["sh", "-c", 'printf %s "$0" | "$@"', stdin, *words]
+        limited = ["timeout", "-k", "2", f"{timeout:.1f}", *words]
+        rc, out, err = self._engine.execute(self._name, limited, timeout + 5)
+        result = Result((f"[{self._name}]", *argv), rc, out, err)
+        if rc in (124, 137) and check:
+            raise TimedOut(
+                f"{argv[0]} on {self._name} did not end within {timeout:.0f} s.", details=result.describe()
+            )
+        if check and rc != 0:
+            raise CommandFailed(f"{argv[0]} failed on {self._name}.", details=result.describe())
+        return result
+
+    def put(self, files: Sequence[File]) -> None:
+        self._engine.put(self._name, files)
+
+    def get(self, path: str) -> bytes:
+        return self._engine.get(self._name, path)
+
+
+class PodmanEngine:
+    """One lab's containers. Safe to use from several threads: each has its own connection."""
+
+    def __init__(self, lab: str, socket: Path, *, limits: Mapping[str, tuple[int, int]] | None = None) -> None:
+        """limits: resource limits of new nodes, name (nofile, nproc) to (soft, hard); -1 is none."""
+        self._lab = lab
+        self._socket = socket
+        self._limits = dict(limits or {})
+        self._local = threading.local()
+
+    # -- machines -------------------------------------------------------------------------
+
+    def observe(self) -> Mapping[str, Machine]:
+        filters = json.dumps({"label": [f"{LABEL_LAB}={self._lab}"]})
+        listed = self._call("GET", "/containers/json", params={"all": "true", "filters": filters}).json()
+        machines = {}
+        for item in listed or ():
+            name = item["Names"][0]
+            labels = item.get("Labels") or {}
+            machines[name] = Machine(
+                name=name,
+                state=STATES.get(item["State"], State.OFF),
+                image=item.get("ImageID", ""),
+                spec_hash=labels.get(LABEL_SPEC, ""),
+                started=str(item.get("StartedAt", "")),
+                labels=labels,
+            )
+        return machines
+
+    def make_networks(self, lab: Lab) -> list[str]:
+        present = {item["name"] for item in self._call("GET", "/networks/json").json() or ()}
+        made = []
+        for network in lab.networks:
+            if network_name(network.name) in present:
+                continue
+            subnet = {"subnet": str(network.subnet)}
+            if network.gateway:
+                subnet["gateway"] = str(network.gateway)
+            document = {
+                "name": network_name(network.name),
+                "driver": "bridge",
+                "network_interface": f"br-{network.name}"[:15],
+                "subnets": [subnet],
+                "internal": network.internal,
+                # Names come from the lab's own table; one resolver per network would only cost time.
+                "dns_enabled": False,
+                "ipam_options": {"driver": "host-local"},
+            }
+            self._call("POST", "/networks/create", document=document)
+            made.append(network.name)
+        return made
+
+    def create(self, lab: Lab, node: NodeSpec, image: str, files: Sequence[File]) -> None:
+        document = {
+            "name": node.name,
+            "image": image,
+            "hostname": node.hostname,
+            "systemd": "always",
+            "labels": {LABEL_LAB: self._lab, LABEL_SPEC: node.spec_hash(lab)},
+            "stop_signal": 37,  # SIGRTMIN+3: systemd's orderly halt
+            "privileged": True,
+            "mounts": [
+                {"type": "bind", "source": "/proc/sys", "destination": "/proc/sys", "options": ["ro", "bind"]},
+                {"type": "bind", "source": "/proc/sys/net", "destination": "/proc/sys/net", "options": ["rw", "bind"]},
+            ],
+            "netns": {"nsmode": "bridge"},
+            "networks": {
+                network_name(interface.network): {
+                    "static_ips": [str(interface.address)],
+                    "interface_name": interface.name,
+                }
+                for interface in node.interfaces
+            },
+            "use_image_hosts": True,
+            "shm_size": 256 * 1024 * 1024,
+            "r_limits": [
+                {"type": name, "soft": soft, "hard": hard} for name, (soft, hard) in self._limits.items()
+            ],
+            "env": {"container": "podman"},
+            "restart_policy": "no",
+        }
+        self._call("POST", "/containers/create", document=document)
+        if files:
+            self.put(node.name, files)
+
+    def start(self, name: str) -> None:
+        if self._state(name) == "paused":
+            self.thaw(name)
+            return
+        self._call("POST", f"/containers/{name}/start", accept=(304,))
+
+    def stop(self, name: str, *, timeout: float) -> None:
+        if self._state(name) == "paused":
+            self.power_off(name)
+            return
+        self._call(
+            "POST", f"/containers/{name}/stop", params={"timeout": int(timeout)}, timeout=timeout + 20, accept=(304,)
+        )
+
+    def remove(self, name: str) -> None:
+        self._call(
+            "DELETE", f"/containers/{name}", params={"force": "true", "timeout": 0, "volumes": "true"}, accept=(404,)
+        )
+
+    # -- power ----------------------------------------------------------------------------
+
+    def is_on(self, name: str) -> bool:
+        return self._state(name) in ("running", "paused", "stopping")
+
+    def power_off(self, name: str) -> None:
+        """SIGKILL to the node's PID 1: the kernel then ends its whole PID namespace, frozen or not."""
+        if not self.is_on(name):
+            return
+        answer = self._call("POST", f"/containers/{name}/kill", params={"signal": "KILL"}, accept=(404, 409, 500))
+        if answer.status_code >= 400 and self._state(name) == "paused":
+            # podman refuses to signal a paused container; a removed freeze would let it write on.
+            self._kill_frozen(name)
+        self._wait_off(name)
+
+    def _kill_frozen(self, name: str) -> None:
+        """Kill a frozen node's PID 1 ourselves; only the lab's own daemon shares its PID namespace."""
+        document = self._call("GET", f"/containers/{name}/json").json()
+        if MODULE_OF_PID1 not in Path("/proc/1/cmdline").read_text():
+            raise ActionFailed(f"podman does not cut the power of {name}, which is frozen.")
+        os.kill(int(document["State"]["Pid"]), signal.SIGKILL)
+
+    def _wait_off(self, name: str) -> None:
+        deadline = time.monotonic() + 20
+        self._call(
+            "POST",
+            f"/containers/{name}/wait",
+            params={"condition": ["stopped", "exited"], "interval": "20ms"},
+            timeout=max(1.0, deadline - time.monotonic()),
+        )
+
+    def power_on(self, name: str) -> None:
+        self.start(name)
+
+    def freeze(self, name: str) -> None:
+        self._call("POST", f"/containers/{name}/pause")
+
+    def thaw(self, name: str) -> None:
+        self._call("POST", f"/containers/{name}/unpause")
+
+    def exits(self) -> Iterator[tuple[str, int]]:
+        """Each node that goes down from now on, with its exit code; ends when podman goes."""
+        filters = json.dumps({"event": ["died"], "label": [f"{LABEL_LAB}={self._lab}"]})
+        answer = self._call(
+            "GET", "/events", params={"stream": "true", "filters": filters}, timeout=None, stream=True
+        )
+        for line in answer.iter_lines():
+            if line:
+                attributes = json.loads(line)["Actor"]["Attributes"]
+                yield attributes["name"], int(attributes["containerExitCode"])
+
+    # -- inside ---------------------------------------------------------------------------
+
+    def node(self, name: str) -> PodmanNode:
+        return PodmanNode(self, name)
+
+    def put(self, name: str, files: Sequence[File]) -> None:
+        self._call("PUT", f"/containers/{name}/archive", params={"path": "/", "copyUIDGID": "false"}, data=pack(files))
+
+    def get(self, name: str, path: str) -> bytes:
+        answer = self._call("GET", f"/containers/{name}/archive", params={"path": path})
+        with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
+            for member in archive:
+                content = archive.extractfile(member)
+                if content is not None:
+                    return content.read()
+        raise ActionFailed(f"{path} on {name} is not a file.")
+
+    def execute(self, name: str, argv: Sequence[str], timeout: float) -> tuple[int, str, str]:
+        """One exec: exit code, stdout, stderr."""
+        from podman.api.output_utils import demux_output
+
+        document = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(argv), "Env": ["LC_ALL=C.UTF-8"]}
+        made = self._call("POST", f"/containers/{name}/exec", document=document).json()["Id"]
+        ran = self._call(
+            "POST", f"/exec/{made}/start", document={"Detach": False, "Tty": False}, timeout=timeout, what=argv
+        )
+        out, err = demux_output(ran.content)
+        code = self._call("GET", f"/exec/{made}/json").json()["ExitCode"]
+        return int(code), (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace")
+
+    def close(self) -> None:
+        api = getattr(self._local, "api", None)
+        if api is not None:
+            api.close()
+            self._local.api = None
+
+    # -- the wire -------------------------------------------------------------------------
+
+    def _state(self, name: str) -> str:
+        answer = self._call("GET", f"/containers/{name}/json", accept=(404,))
+        return str(answer.json()["State"]["Status"]) if answer.status_code == 200 else "missing"
+
+    def _api(self) -> APIClient:
+        api = getattr(self._local, "api", None)
+        if api is None:
+            from podman.api.client import APIClient
+
+            api = APIClient(base_url=f"unix://{self._socket}", version="4.0.0")
+            self._local.api = api
+        return cast("APIClient", api)
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        document: Mapping[str, Any] | None = None,
+        data: bytes | None = None,
+        timeout: float | None = CALL_TIMEOUT,
+        stream: bool = False,
+        accept: Sequence[int] = (),
+        what: Sequence[str] = (),
+    ) -> Any:
+        import requests
+
+        body = json.dumps(document).encode() if document is not None else data
+        headers = {"Content-Type": "application/json"} if document is not None else {}
+        try:
+            answer = self._api()._request(  # the verbs of APIClient are this call with one word fixed
+                method, path, params=params, data=body, headers=headers, timeout=timeout, stream=stream
+            )
+        except requests.exceptions.ReadTimeout:
+            raise TimedOut(
+                f"podman did not answer {method} {path} within {timeout:.0f} s.", details=shlex.join(what)
+            ) from None
+        except requests.exceptions.RequestException as error:
+            raise ActionFailed(
+                f"The lab's podman service does not answer ({type(error).__name__}).",
+                details=str(error),
+                mend=f"labctl up --lab {self._lab}",
+            ) from None
+        status = answer.status_code
+        if status >= 400 and status not in accept:
+            raise ActionFailed(f"podman refused {method} {path}.", details=_reason(answer))
+        return answer
+
+
+def network_name(name: str) -> str:
+    """podman's name for a lab's network: "default" alone would mean podman's own."""
+    return f"lab-{name}"
+
+
+def _reason(answer: Any) -> str:
+    try:
+        return str(answer.json().get("message") or answer.json().get("cause"))
+    except ValueError:
+        return str(answer.text)[:2000]
+
+
+def pack(files: Sequence[File]) -> bytes:
+    """A tar archive of the files, parents included, as libpod's archive call takes it."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for file in files:
+            entry = tarfile.TarInfo(file.path.lstrip("/"))
+            entry.mode, entry.uid, entry.gid, entry.mtime = file.mode, file.uid, file.gid, int(time.time())
+            if file.directory:
+                entry.type = tarfile.DIRTYPE
+            elif file.link_to:
+                entry.type, entry.linkname = tarfile.SYMTYPE, file.link_to
+            else:
+                entry.size = len(file.content)
+            archive.addfile(entry, io.BytesIO(file.content) if entry.isreg() else None)
+    return buffer.getvalue()

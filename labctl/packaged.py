@@ -1,0 +1,35 @@
+"""Where the files stand that labctl carries: in the wheel, or at the top of a clone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from labctl.errors import HostLacks
+
+NAMES: Final = ("compose.yaml", "Containerfile.node", "images")
+
+_PACKAGE: Final = Path(__file__).resolve().parent
+
+
+def data_file(name: str) -> Path:
+    """The path of compose.yaml, Containerfile.node or images.
+
+    A wheel holds them in labctl/data; in a clone (also an editable install) they
+    stand beside the package.  Raises HostLacks when the installation has lost them.
+    """
+    return find(name, _PACKAGE)
+
+
+def find(name: str, package: Path) -> Path:
+    """Like data_file(), for a package at another place."""
+    if name not in NAMES:
+        raise ValueError(f"labctl carries no file {name!r}")
+    for place in (package / "data", package.parent):
+        if (place / name).exists():
+            return place / name
+    raise HostLacks(
+        f"labctl's own file {name} is missing.",
+        details=f"looked in: {package / 'data'}, {package.parent}",
+        mend="pip install --force-reinstall labctl, or from a clone: pip install --force-reinstall .",
+    )

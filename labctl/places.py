@@ -1,0 +1,91 @@
+"""Where labctl keeps things on the host.
+
+LABCTL_STATE moves everything (tests do, and a disk with more room may need it).
+Lab folders are kept short: a unix socket's path holds at most 107 bytes (unix(7)).
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from labctl.errors import UsageError
+
+SOCKET_PATH_MAX = 107
+
+
+def state_root() -> Path:
+    """The folder of all labs and images, /var/lib/labctl unless LABCTL_STATE says otherwise."""
+    chosen = os.environ.get("LABCTL_STATE")
+    root = Path(chosen) if chosen else platformdirs.site_state_path("labctl")
+    if not root.is_absolute():
+        raise UsageError(f"LABCTL_STATE must be an absolute path, not {root}.")
+    return root
+
+
+def image_store() -> Path:
+    """The image store that all labs share."""
+    return state_root() / "images"
+
+
+def labs_root() -> Path:
+    return state_root() / "labs"
+
+
+@dataclass(frozen=True)
+class LabPlaces:
+    """The files of one lab, all under one folder with mode 0700."""
+
+    lab: str
+    root: Path
+
+    @property
+    def socket(self) -> Path:
+        return self.root / "podman.sock"
+
+    @property
+    def record(self) -> Path:
+        return self.root / "lab.json"
+
+    @property
+    def secrets(self) -> Path:
+        return self.root / "secrets"
+
+    @property
+    def storage(self) -> Path:
+        return self.root / "storage"
+
+    @property
+    def networks(self) -> Path:
+        return self.root / "networks"
+
+    @property
+    def conf(self) -> Path:
+        return self.root / "conf"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "log"
+
+    @property
+    def ready(self) -> Path:
+        return self.root / "ready.json"
+
+
+def lab_places(lab: str) -> LabPlaces:
+    """The places of a lab. Raises UsageError when the socket's path would be too long."""
+    places = LabPlaces(lab, labs_root() / lab)
+    if len(os.fsencode(places.socket)) > SOCKET_PATH_MAX:
+        raise UsageError(
+            f"The path {places.socket} is too long for a socket.",
+            mend="choose a shorter folder: LABCTL_STATE=/var/tmp/lab labctl …",
+        )
+    return places
+
+
+def lock_file(lab: str) -> Path:
+    """One lock per lab, outside its folder, so that down can remove the folder while it holds it."""
+    return labs_root() / f".{lab}.lock"

@@ -100,9 +100,10 @@ def stream(
     try:
         with watchdog:
             assert process.stdout is not None
-            for line in process.stdout:
-                tail = [*tail[-399:], line.rstrip("\n")]
-                on_line(tail[-1])
+            with process.stdout:
+                for line in process.stdout:
+                    tail = [*tail[-399:], line.rstrip("\n")]
+                    on_line(tail[-1])
             process.wait(timeout=10)
     except BaseException:
         kill_group(process)

@@ -8,6 +8,10 @@ begin() {
     # A node keeps its manual pages; slim base images leave them out.
     rm -f /etc/dpkg/dpkg.cfg.d/docker
     printf 'force-unsafe-io\n' > /etc/dpkg/dpkg.cfg.d/labctl
+    # The ids that Red Hat's pacemaker fixes; labctl places files that must belong to them.
+    getent group haclient >/dev/null || groupadd --system --gid 189 haclient
+    getent passwd hacluster >/dev/null || useradd --system --uid 189 --gid haclient \
+        --home-dir /var/lib/pacemaker --no-create-home --shell /usr/sbin/nologin hacluster
     apt-get update -q
 }
 

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from labctl.bubble import kernel
+from labctl.bubble.forward import listen
 from labctl.bubble.settings import Forward, Settings
 from labctl.run import run, spawn
 
@@ -40,7 +41,7 @@ def main() -> int:
         enter_cgroup(settings.lab)
         private_run(settings)
         private_dev()
-        listeners = [(forward, listen(forward)) for forward in settings.forwards]
+        listeners = [(forward, listen(forward.first, forward.last)) for forward in settings.forwards]
         host_network = os.open("/proc/self/ns/net", os.O_RDONLY)
         own_network()
     except Exception as error:  # the host side shows it to the user
@@ -127,25 +128,6 @@ def private_dev() -> None:
     Path("/dev/ptmx").symlink_to("pts/ptmx")
     Path("/dev/shm").mkdir()
     run(["mount", "-t", "tmpfs", "-o", "mode=1777", "shm", "/dev/shm"], timeout=10)
-
-
-def listen(forward: Forward) -> socket.socket:
-    """Bind the first free port on the host's 127.0.0.1; we are still in the host's network."""
-    last_error: OSError | None = None
-    for port in range(forward.first, forward.last + 1):
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-            listener.listen(64)
-        except OSError as error:
-            listener.close()
-            last_error = error
-            continue
-        listener.set_inheritable(True)
-        return listener
-    ports = f"{forward.first}" if forward.first == forward.last else f"{forward.first}-{forward.last}"
-    raise OSError(f"port {ports} on 127.0.0.1 is taken ({last_error})")
 
 
 def own_network() -> None:

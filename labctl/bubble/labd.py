@@ -7,7 +7,6 @@ Run as: python -m labctl.bubble.labd SETTINGS.json [LISTENER_FD …]
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import signal
 import socket
@@ -16,6 +15,7 @@ import threading
 import time
 from pathlib import Path
 
+from labctl.bubble.forward import carry
 from labctl.bubble.settings import Forward, Settings
 from labctl.cluster.state import still_member
 from labctl.engine.base import Node, State
@@ -41,33 +41,9 @@ def main() -> int:
 
 async def serve_forwards(forwards: list[tuple[Forward, socket.socket]]) -> None:
     """Carry bytes between the listeners, which belong to the host's network, and the lab's."""
-    for forward, listener in forwards:
-        listener.setblocking(False)
-
-        async def carry(
-            reader: asyncio.StreamReader, writer: asyncio.StreamWriter, to: Forward = forward
-        ) -> None:
-            try:
-                there_reader, there_writer = await asyncio.wait_for(
-                    asyncio.open_connection(to.address, to.port), 10
-                )
-            except (OSError, TimeoutError):
-                writer.close()
-                return
-            await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
-
-        await asyncio.start_server(carry, sock=listener)
+    servers = [await carry(listener, to.address, to.port) for to, listener in forwards]
     await asyncio.Event().wait()
-
-
-async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One direction of a connection, until it ends."""
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    with contextlib.suppress(OSError):
-        writer.close()
+    del servers
 
 
 def serve_bmcs(settings: Settings, stop: threading.Event) -> None:

@@ -121,6 +121,10 @@ class Engine(Protocol):
         """The handle to act inside a node."""
         ...
 
+    def console(self, name: str) -> str:
+        """The last lines that the node wrote to its console."""
+        ...
+
     def close(self) -> None:
         """Give back connections."""
         ...

@@ -259,6 +259,15 @@ class PodmanEngine:
         code = self._call("GET", f"/exec/{made}/json").json()["ExitCode"]
         return int(code), (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace")
 
+    def console(self, name: str) -> str:
+        from podman.api.output_utils import demux_output
+
+        answer = self._call(
+            "GET", f"/containers/{name}/logs", params={"stdout": "true", "stderr": "true", "tail": "30"}, accept=(404,)
+        )
+        out, err = demux_output(answer.content) if answer.status_code == 200 else (b"", b"")
+        return ((out or b"") + (err or b"")).decode(errors="replace")
+
     def close(self) -> None:
         api = getattr(self._local, "api", None)
         if api is not None:

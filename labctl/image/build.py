@@ -32,7 +32,7 @@ OnLine = Callable[[str], None]
 BUILD_SECONDS = 3600.0
 # In the order that --family auto prefers.
 _PREFERRED = ("centos", "debian")
-_FACTS = ("/usr/lib/labctl/packages.list", "/usr/lib/labctl/crm_feature_set")
+_FACTS = ("/usr/lib/labctl/packages.list", "/usr/lib/labctl/empty-cib.xml")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class BuiltImage:
     inputs: str
     base: str
     packages: dict[str, str]
-    crm_feature_set: str
+    empty_cib: str
     size: int
     seconds: float
     rebuilt: bool
@@ -147,14 +147,14 @@ def _build(family: Family, base: bases.Base, store: ImageStore, on_line: OnLine,
 def _labels(
     family: Family, base: bases.Base, inputs: str, unlabelled: str, store: ImageStore
 ) -> dict[str, str]:
-    listing, feature_set = store.read_files(unlabelled, *_FACTS)
+    listing, empty_cib = store.read_files(unlabelled, *_FACTS)
     packages = dict(line.split(" ", 1) for line in listing.splitlines() if " " in line)
     return {
         "labctl.family": family.name,
         "labctl.inputs": inputs,
         "labctl.base": f"{base.kind} {base.reference}",
         "labctl.version": labctl.__version__,
-        "labctl.crm_feature_set": feature_set.strip(),
+        "labctl.empty_cib": "".join(line.strip() for line in empty_cib.splitlines()),
         "labctl.packages": json.dumps(packages, sort_keys=True, separators=(",", ":")),
     }
 
@@ -191,7 +191,7 @@ def image_from_inspect(raw: dict[str, Any], family: str) -> BuiltImage | None:
             inputs=labels["labctl.inputs"],
             base=labels["labctl.base"],
             packages=packages,
-            crm_feature_set=labels["labctl.crm_feature_set"],
+            empty_cib=labels["labctl.empty_cib"],
             size=int(raw.get("Size", 0)),
             seconds=0.0,
             rebuilt=False,

@@ -8,8 +8,10 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
 
-from labctl.errors import Busy
+from labctl.errors import Busy, TimedOut
 from labctl.places import lock_file
 from labctl.wait import wait_until
 
@@ -25,43 +27,62 @@ def held(
     """
     path = lock_file(lab)
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    # Never truncated on opening: until we hold it, the text is the other's.
-    with open(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+    file = _open(path)
 
-        def take() -> bool:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
+    def take() -> bool:
+        nonlocal file
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        if _same(file, path):
             return True
+        # The former holder removed the file; what we locked is no longer the lab's lock.
+        file.close()
+        file = _open(path)
+        return False
 
-        if not take():
-            holder = _holder(file.read())
-            if patience <= 0:
-                raise _busy(lab, holder)
-            on_wait(f"Waiting for {holder} to finish with lab {lab}.")
-            try:
-                wait_until("the lab's lock", take, timeout=patience, every=0.2)
-            except Exception:
-                file.seek(0)
-                raise _busy(lab, _holder(file.read())) from None
+    if not take() and not take():
+        holder = _holder(path)
+        if patience <= 0:
+            file.close()
+            raise _busy(lab, holder)
+        on_wait(f"waiting for {holder} to finish with lab {lab}")
+        try:
+            wait_until("the lab's lock", take, timeout=patience, every=0.1)
+        except TimedOut:
+            file.close()
+            raise _busy(lab, _holder(path)) from None
+    try:
         file.seek(0)
         file.truncate()
         json.dump({"pid": os.getpid(), "what": what, "since": int(time.time())}, file)
         file.flush()
-        try:
-            yield
-        finally:
-            file.seek(0)
-            file.truncate()
+        yield
+    finally:
+        # Removed while it is held, so that a lab that is down leaves no file behind.
+        path.unlink(missing_ok=True)
+        file.close()
 
 
-def _holder(text: str) -> str:
+def _open(path: Path) -> IO[str]:
+    # Never truncated on opening: until we hold it, the text is the other's.
+    return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "r+")
+
+
+def _same(file: IO[str], path: Path) -> bool:
     try:
-        told = json.loads(text)
+        return os.fstat(file.fileno()).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _holder(path: Path) -> str:
+    try:
+        told = json.loads(path.read_text())
         minutes, seconds = divmod(max(0, int(time.time()) - int(told["since"])), 60)
         return f"`{told['what']}` (process {told['pid']}, for {minutes}:{seconds:02d} min)"
-    except (ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another labctl"
 
 

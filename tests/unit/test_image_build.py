@@ -184,11 +184,11 @@ def test_labels_become_an_image_and_damage_becomes_none() -> None:
         "labctl.packages": json.dumps({"pcs": "0.11.5"}),
         "labctl.inputs": "abc",
         "labctl.base": "pulled x",
-        "labctl.crm_feature_set": "3.16.1",
+        "labctl.empty_cib": "3.16.1",
     }
     image = image_from_inspect({"Id": "f00", "Size": 7, "Labels": labels}, "debian")
     assert image is not None
-    assert (image.tag, image.packages, image.crm_feature_set) == (
+    assert (image.tag, image.packages, image.empty_cib) == (
         node_tag("debian"),
         {"pcs": "0.11.5"},
         "3.16.1",

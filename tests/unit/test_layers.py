@@ -35,14 +35,19 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "engine.base": (("labctl.engine.base",), ("description", "run", "errors")),
     "facts": (("labctl.probe.facts",), ("errors",)),
+    "probe.script": (("labctl.probe.script",), ()),
     "host": (("labctl.host",), GROUND),
     "bmc": (("labctl.bmc",), ("engine.base", "errors", "run", "wait")),
-    "bubble": (("labctl.bubble",), ("bmc", "host", "engine", "engine.base", "description", *GROUND)),
+    # Its daemon (labd) ties BMCs to an engine and watches the cluster.
+    "bubble": (
+        ("labctl.bubble",),
+        ("bmc", "host", "cluster", "engine", "engine.base", "description", *GROUND),
+    ),
     "image": (("labctl.image",), ("host", *GROUND)),
     "engine": (("labctl.engine",), ("engine.base", "description", "run", "errors", "wait", "places")),
     "cluster": (("labctl.cluster",), ("description", "engine.base", "errors")),
     "storage": (("labctl.storage",), ("description", "engine.base", "host", *GROUND)),
-    "probe": (("labctl.probe",), ("facts", "description", "engine.base", "run", "errors")),
+    "probe": (("labctl.probe",), ("facts", "probe.script", "description", "engine.base", "run", "errors")),
     "checks": (("labctl.checks",), ("facts", "description")),
     "lab": (
         ("labctl.lab",),
@@ -60,7 +65,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }  # fmt: skip
 
-ONLY_IN = {"subprocess": "labctl.run", "rich": "labctl.console"}
+# probe.script is sent to a node and runs there, alone with the standard library.
+ONLY_IN = {"subprocess": ("labctl.run", "labctl.probe.script"), "rich": ("labctl.console",)}
 OTHER_WAYS_TO_START_A_PROGRAM = {
     "os.system", "os.popen", "os.posix_spawn", "os.posix_spawnp", "os.spawnv", "os.spawnl", "pty.spawn",
     "asyncio.create_subprocess_exec", "asyncio.create_subprocess_shell",
@@ -109,8 +115,8 @@ def violations(module: str, source: str, *, package: bool = False) -> list[str]:
     found = []
     for target in imports(module, source, package=package):
         top = target.split(".")[0]
-        if ONLY_IN.get(top, module) != module:
-            found.append(f"{module} imports {target}: only {ONLY_IN[top]} may")
+        if module not in ONLY_IN.get(top, (module,)):
+            found.append(f"{module} imports {target}: only {' and '.join(ONLY_IN[top])} may")
         # The package itself holds nothing but the version.
         if top == "labctl" and target != "labctl" and layer_of(target) not in allowed:
             found.append(f"{module} ({own}) imports {target} ({layer_of(target)})")

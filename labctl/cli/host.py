@@ -1,0 +1,88 @@
+"""The host's side: doctor, build, schema."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from labctl import console
+from labctl.cli.frame import JsonOption, require_root
+from labctl.errors import HOST_LACKS, OK, UsageError
+from labctl.places import image_store, state_root
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    app.command("doctor")(doctor)
+    app.command("build")(build)
+    app.command("schema")(schema)
+
+
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Install what is missing.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Can this host run a lab, what is missing, and the command that mends it."""
+    from labctl.host import doctor as examiner
+
+    if fix:
+        require_root("doctor --fix")
+    findings = examiner.examine(state_root())
+    if fix:
+        with console.Steps("labctl doctor --fix", quiet=as_json) as steps:
+            examiner.fix(findings, steps.say)
+        findings = examiner.examine(state_root())
+    blocked = [finding for finding in findings if finding.blocks]
+    if as_json:
+        console.document({"ready": not blocked, "findings": [finding.as_dict() for finding in findings]})
+    else:
+        for finding in findings:
+            mark = "ok  " if finding.ok else "note" if finding.ok is None else "LACK"
+            console.line(f"{mark}  {finding.id:16} {finding.message}")
+            if not finding.ok and finding.mend:
+                console.line(f"      → {finding.mend}")
+        console.heading("This host can run a lab." if not blocked else f"{len(blocked)} things stand in the way.")
+    return HOST_LACKS if blocked else OK
+
+
+def build(
+    family: Annotated[str, typer.Option("--family", help="auto, centos or debian.")] = "auto",
+    force: Annotated[bool, typer.Option("--force", help="Even when nothing changed.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Build the node image, when its inputs changed; --json tells the package versions inside."""
+    require_root("build")
+    from labctl.image import build as builder
+    from labctl.image.store import ImageStore
+
+    if family not in ("auto", "centos", "debian"):
+        raise UsageError(f"There is no family {family!r}.", mend="labctl build --family auto   (or centos, debian)")
+    with console.Steps("labctl build") as steps:
+        image = builder.build(
+            family,  # type: ignore[arg-type]
+            store=ImageStore(image_store()),
+            on_line=steps.say,
+            force=force,
+        )
+    if as_json:
+        console.document(
+            {"image": image.tag, "id": image.id, "family": image.family, "base": image.base,
+             "size": image.size, "seconds": round(image.seconds, 1), "rebuilt": image.rebuilt,
+             "packages": image.packages}
+        )  # fmt: skip
+        return OK
+    done = f"built in {image.seconds:.0f} s" if image.rebuilt else "up to date"
+    console.line(f"{image.tag}: {done}, {image.size / 1e9:.2f} GB, {len(image.packages)} packages")
+    for package in ("pacemaker", "corosync", "pcs", "resource-agents", "fence-agents"):
+        if package in image.packages:
+            console.line(f"  {package} {image.packages[package]}")
+    return OK
+
+
+def schema() -> int:
+    """The JSON Schema of a lab's description, for editors."""
+    from labctl.lab.schema import lab_schema
+
+    console.document(lab_schema())
+    return OK

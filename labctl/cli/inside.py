@@ -1,0 +1,180 @@
+"""Into a lab: exec, ssh, logs, cp, podman, forward."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import Annotated
+
+import typer
+
+from labctl import console, run
+from labctl.cli.frame import DEFAULT_LAB, LabOption, require_lab, require_root, require_running
+from labctl.errors import FAILED, OK, LabError, UsageError
+from labctl.lab import bubble as lab_bubble
+from labctl.lab import record
+from labctl.lab.model import Lab
+from labctl.lab.up import Request, described
+from labctl.places import LabPlaces
+
+PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+FORWARD = re.compile(r"(?:(?P<host>\d{1,5}):)?(?P<address>[^:\s]+):(?P<port>\d{1,5})")
+
+NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="node1, node2, …")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add these commands to the app."""
+    app.command("exec", context_settings=PASS_ON)(execute)
+    app.command("ssh", context_settings=PASS_ON)(ssh)
+    app.command("logs")(logs)
+    app.command("cp")(copy)
+    app.command("podman", context_settings=PASS_ON)(podman)
+    app.command("forward")(forward)
+
+
+def _known(places: LabPlaces, lab: str) -> Lab:
+    return described(Request(lab=lab), record.load(places.record, lab))
+
+
+def _remote(places: LabPlaces, *words: str) -> list[str]:
+    """The host's podman as a client of the lab's service."""
+    return ["podman", "--remote", "--url", f"unix://{places.socket}", *words]
+
+
+def execute(
+    context: typer.Context,
+    node: NodeArgument,
+    command: Annotated[list[str] | None, typer.Argument(metavar="-- COMMAND [ARG]…")] = None,
+    lab: LabOption = DEFAULT_LAB,
+) -> int:
+    """Run a command as root in a node; its exit code is ours."""
+    require_root("exec")
+    places, _ = require_running(lab)
+    name = _known(places, lab).node(node).name
+    words = [*(command or []), *context.args] or ["bash", "-l"]
+    terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
+    return run.attach(_remote(places, "exec", "--interactive", *terminal, name, *words))
+
+
+def ssh(
+    context: typer.Context,
+    node: NodeArgument,
+    command: Annotated[list[str] | None, typer.Argument(metavar="[-- COMMAND [ARG]…]")] = None,
+    lab: LabOption = DEFAULT_LAB,
+) -> int:
+    """Log in to a node over ssh, as root, with the lab's own key."""
+    require_root("ssh")
+    places, bubble = require_running(lab)
+    found = _known(places, lab)
+    address = found.node(node).address(found.cluster.links[0])
+    options = [
+        "-i", str(places.secrets / "id_ed25519"),
+        "-o", "IdentitiesOnly=yes",
+        # A node that is made anew has new host keys, and nobody else can be at this address.
+        "-o", "StrictHostKeyChecking=no",
+        "-o", "UserKnownHostsFile=/dev/null",
+        "-o", "LogLevel=ERROR",
+        "-o", "ConnectTimeout=10",
+    ]  # fmt: skip
+    words = [*(command or []), *context.args]
+    return run.attach(bubble.enter("--net") + ["ssh", *options, f"root@{address}", *words])
+
+
+def logs(
+    node: Annotated[str | None, typer.Argument(metavar="[NODE]", help="One node; without it, all.")] = None,
+    lab: LabOption = DEFAULT_LAB,
+    follow: Annotated[bool, typer.Option("--follow", "-F", help="Go on; Ctrl-C ends. One node only.")] = False,
+    lines: Annotated[int, typer.Option("--lines", min=1, max=100_000, help="How many of the last lines.")] = 100,
+    unit: Annotated[str | None, typer.Option("--unit", "-u", help="Only this systemd unit.")] = None,
+) -> int:
+    """A node's journal; of a node that is off, its console. Without a node: all, and the lab's own."""
+    require_root("logs")
+    places = require_lab(lab)
+    names = [node] if node else [each.name for each in _known(places, lab).nodes]
+    only = ["--unit", unit] if unit else []
+    if node and follow:
+        require_running(lab)
+        name = _known(places, lab).node(node).name
+        words = ["exec", "--interactive", name, "journalctl", "--no-pager", "-n", str(lines), "-f", *only]
+        return run.attach(_remote(places, *words))
+    if follow:
+        raise UsageError("--follow goes with one node.", mend=f"labctl logs {names[0]} --follow")
+    if not node:
+        for file in sorted(places.logs.glob("*.log")):
+            console.heading(f"== {file.name}")
+            console.line("\n".join(file.read_text(errors="replace").splitlines()[-lines:]))
+    engine = lab_bubble.engine(lab, places)
+    worst = OK
+    for name in names:
+        name = _known(places, lab).node(name).name
+        if not node:
+            console.heading(f"== {name}")
+        try:
+            argv = ["journalctl", "--no-pager", "-n", str(lines), *only]
+            console.line(engine.node(name).run(argv, timeout=60).stdout.rstrip())
+        except LabError as error:
+            console.warning(f"{name} does not answer ({error.message}); its console's last lines:")
+            worst = FAILED if node else worst
+            try:
+                console.line(engine.console(name).rstrip())
+            except LabError:
+                console.line("(the lab does not run)")
+    return worst
+
+
+def copy(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="A path, or NODE:PATH.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A path, or NODE:PATH.")],
+    lab: LabOption = DEFAULT_LAB,
+) -> int:
+    """Copy files between the host and a node, or between nodes."""
+    require_root("cp")
+    places, _ = require_running(lab)
+    known = _known(places, lab)
+    ends = []
+    for end in (source, target):
+        name, colon, path = end.partition(":")
+        ends.append(f"{known.node(name).name}:{path}" if colon and "/" not in name else end)
+    if all(":" not in end for end in ends):
+        raise UsageError("Neither end is in a node.", mend="labctl cp FILE node1:/root/")
+    return run.attach(_remote(places, "cp", *ends))
+
+
+def podman(context: typer.Context, lab: LabOption = DEFAULT_LAB) -> int:
+    """The lab's own podman, with whatever arguments: labctl podman -- ps -a."""
+    require_root("podman")
+    places, bubble = require_running(lab)
+    words = bubble.enter("--mount", "--net", "--pid", "--cgroup") + ["podman", *context.args]
+    return run.attach(words, env=lab_bubble.podman_environment(places))
+
+
+def forward(
+    where: Annotated[str, typer.Argument(metavar="[HOSTPORT:]ADDRESS:PORT", help="A node, a VIP, any address.")],
+    lab: LabOption = DEFAULT_LAB,
+) -> int:
+    """Make an address of the lab reachable at 127.0.0.1, until Ctrl-C."""
+    require_root("forward")
+    places, bubble = require_running(lab)
+    match = FORWARD.fullmatch(where)
+    if not match:
+        raise UsageError(f"{where!r} is not [HOSTPORT:]ADDRESS:PORT.", mend="labctl forward 8080:192.168.90.210:80")
+    port = int(match["port"])
+    host_port = int(match["host"] or port)
+    if not (0 < port < 65536 and 0 < host_port < 65536):
+        raise UsageError("A port is a number from 1 to 65535.")
+    address = _address(_known(places, lab), match["address"])
+    from labctl.bubble.forward import serve
+
+    console.note(f"127.0.0.1:{host_port} → {address}:{port}   (Ctrl-C ends)")
+    serve(bubble, host_port, address, port)
+    return OK
+
+
+def _address(lab: Lab, word: str) -> str:
+    from ipaddress import IPv4Address
+
+    try:
+        return str(IPv4Address(word))
+    except ValueError:
+        return str(lab.node(word).address(lab.cluster.links[0]))

@@ -1,0 +1,146 @@
+"""The one place that knows rich: tables, colour and progress where there is a terminal.
+
+Results go to stdout, progress and errors to stderr.  NO_COLOR is honoured by rich itself;
+where there is no terminal every word is a plain line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from labctl.errors import LabError
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+MARKS = {"passed": ("✔", "green"), "failed": ("✘", "red"), "skipped": ("–", "yellow")}
+GOOD = frozenset({"on", "up", "online", "yes", "started", "enabled", "running"})
+BAD = frozenset({"off", "offline", "missing", "frozen", "no", "disabled", "unclean", "degraded", "failed"})
+
+
+def line(text: str) -> None:
+    """A line of the result."""
+    _out.print(text, markup=False)
+
+
+def heading(text: str) -> None:
+    _out.print(Text(text, style="bold"))
+
+
+def document(value: object) -> None:
+    """The result as JSON, untouched by colours or widths."""
+    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """A word about what goes on; not part of the result."""
+    _err.print(Text(text, style="dim"))
+
+
+def warning(text: str) -> None:
+    _err.print(Text.assemble(("warning: ", "yellow"), text))
+
+
+def error(problem: LabError) -> None:
+    """What happened, what is known, and the command that mends it."""
+    _err.print(Text.assemble(("error: ", "bold red"), problem.message))
+    if problem.details:
+        _err.print(Text(problem.details, style="dim"))
+    if problem.mend:
+        _err.print(Text.assemble(("mend:  ", "bold green"), problem.mend))
+
+
+def bug(text: str) -> None:
+    _err.print(text, markup=False)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
+    """A table; words that stand for a good or bad state are coloured."""
+    _out.print(_table(columns, rows, title))
+
+
+def checks(results: Sequence[Any]) -> None:
+    """Check results (id, node, status, message, hint), a line each, failed ones with their hint."""
+    for result in results:
+        mark, style = MARKS[str(result.status)]
+        where = f" {result.node}" if result.node else ""
+        _out.print(Text.assemble((f"{mark} ", style), (f"{result.id}{where}", "bold"), f"  {result.message}"))
+        if str(result.status) == "failed" and result.hint:
+            _out.print(Text(f"    → {result.hint}", style="cyan"))
+
+
+class Steps:
+    """Progress of a long action: the stage and its latest word, with the seconds it has taken."""
+
+    def __init__(self, what: str, *, quiet: bool = False) -> None:
+        self._what = what
+        self._quiet = quiet
+        self._stage = ""
+        self._began = time.monotonic()
+        self._status = _err.status(what) if _err.is_terminal and not quiet else None
+
+    def __enter__(self) -> Steps:
+        if self._status:
+            self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._status:
+            self._status.stop()
+
+    def stage(self, name: str) -> None:
+        self._stage = name
+
+    def say(self, text: str) -> None:
+        """One word; on a terminal it takes the place of the last one."""
+        if self._quiet or not text.strip():
+            return
+        seconds = time.monotonic() - self._began
+        label = f"{self._stage}: " if self._stage else ""
+        if self._status:
+            self._status.update(escape(f"[{seconds:4.0f} s] {label}{text}"[: max(20, _err.width - 4)]))
+        else:
+            _err.print(f"[{seconds:6.1f} s] {label}{text}", markup=False)
+
+
+@contextlib.contextmanager
+def watch() -> Iterator[Callable[[Sequence[str], Sequence[Sequence[str]], str], None]]:
+    """Show one table that changes in place; on no terminal, tables one after the other."""
+    if not _out.is_terminal:
+        yield lambda columns, rows, title: table(columns, rows, title=title)
+        return
+    with Live(console=_out, refresh_per_second=4) as live:
+        yield lambda columns, rows, title: live.update(_table(columns, rows, title))
+
+
+def is_terminal() -> bool:
+    """Whether a person reads the result as it comes."""
+    return _out.is_terminal
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) -> Table:
+    from rich import box
+
+    made = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        made.add_column(column)
+    for row in rows:
+        made.add_row(*(_coloured(cell) for cell in row))
+    return made
+
+
+def _coloured(cell: str) -> Text:
+    word = cell.split(" ")[0].lower()
+    return Text(cell, style="green" if word in GOOD else "red" if word in BAD else "")

@@ -1,0 +1,47 @@
+"""`labctl down`: end everything of a lab, from whatever state it is in."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Callable
+
+from labctl.bubble import start as bubble
+from labctl.errors import ActionFailed
+from labctl.lab import lock
+from labctl.places import LabPlaces, lab_places, labs_root
+
+
+def labs() -> list[str]:
+    """Names of all labs that have a folder, sorted."""
+    root = labs_root()
+    return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+
+
+def take_down(name: str, *, say: Callable[[str], None], patience: float = 0.0) -> bool:
+    """End the lab's processes and remove its folder. True when there was anything.
+
+    Needs nothing of the lab to be whole: no record, no podman, no answer. Raises Busy, ActionFailed.
+    """
+    places = lab_places(name)
+    with lock.held(name, f"labctl down --lab {name}", patience=patience, on_wait=say):
+        ran = bubble.stop(places)
+        existed = places.root.exists()
+        _remove(places)
+    # The last lab takes the empty folder of labs along.
+    with contextlib.suppress(OSError):
+        labs_root().rmdir()
+    return ran or existed
+
+
+def _remove(places: LabPlaces) -> None:
+    try:
+        shutil.rmtree(places.root)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise ActionFailed(
+            f"The folder of lab {places.lab} could not be removed.",
+            details=str(error),
+            mend=f"labctl down --lab {places.lab}",
+        ) from None

@@ -1,0 +1,239 @@
+"""`labctl up`: look, plan, apply, wait; again until there is nothing left to do."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from labctl.bubble import start as bubble
+from labctl.cluster import secrets
+from labctl.errors import ActionFailed, UsageError
+from labctl.image.build import BuiltImage, build, find_image
+from labctl.image.store import ImageStore
+from labctl.lab import apply, lock, record
+from labctl.lab import bubble as lab_bubble
+from labctl.lab.load import load_lab
+from labctl.lab.model import Lab
+from labctl.lab.observe import Observed, observe
+from labctl.lab.plan import Action, Do, Until, plan
+from labctl.lab.record import Record
+from labctl.places import LabPlaces, image_store, lab_places
+
+ROUNDS = 4  # each round heals what the one before brought to light
+
+
+@dataclass(frozen=True)
+class Request:
+    """How `up` was called; None is "as before, or as the file says"."""
+
+    lab: str
+    file: Path | None = None
+    scenario: str | None = None
+    nodes: int | None = None
+    family: str | None = None
+    until: Until = Until.ALL
+    dry_run: bool = False
+    patience: float = 0.0
+
+
+@dataclass
+class Progress:
+    """Where the stages' words and times go."""
+
+    say: Callable[[str], None]
+    stage: Callable[[str], None] = lambda _: None
+    times: list[tuple[str, float]] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def during(self, name: str) -> Iterator[None]:
+        """Time a stage; stages that come again add up."""
+        self.stage(name)
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            spent = time.monotonic() - start
+            known = dict(self.times)
+            self.times = [*((n, s) for n, s in self.times if n != name), (name, known.get(name, 0.0) + spent)]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `up` did. actions is empty when the lab was there already."""
+
+    lab: Lab
+    seconds: float
+    stages: tuple[tuple[str, float], ...]
+    actions: tuple[Action, ...]
+    forwards: tuple[tuple[int, int, str, int], ...]
+
+    def document(self) -> dict[str, object]:
+        """`up --json`."""
+        return {
+            "lab": self.lab.name,
+            "seconds": round(self.seconds, 3),
+            "stages": [{"name": name, "seconds": round(seconds, 3)} for name, seconds in self.stages],
+            "changed": bool(self.actions),
+            "actions": [
+                {"do": action.do.value, "node": action.node, "reason": action.reason} for action in self.actions
+            ],
+        }
+
+
+def bring_up(request: Request, progress: Progress) -> Outcome:
+    """Bring the lab up, or say with dry_run what that would take.
+
+    Raises LabError; whatever was done until then stays and is carried on with by the next call.
+    """
+    began = time.monotonic()
+    places = lab_places(request.lab)
+    with lock.held(
+        request.lab, f"labctl up --lab {request.lab}", patience=request.patience, on_wait=progress.say
+    ):
+        before = record.load(places.record, request.lab)
+        lab = described(request, before)
+        store = ImageStore(image_store())
+        with progress.during("image"):
+            image = find_image(lab.family, store=store)
+        if request.dry_run:
+            family = image.family if image else lab.family
+            lab = lab.model_copy(update={"family": family})
+            actions = plan(lab, _look_only(lab, places, before, image), request.until)
+            return Outcome(lab, time.monotonic() - began, (), tuple(actions), ())
+        if image is None:
+            with progress.during("image"):
+                progress.say("building the node image; this happens once")
+                image = build(lab.family, store=store, on_line=progress.say)
+        lab = lab.model_copy(update={"family": image.family})
+        actions = _carry_out(lab, places, image, store, request, progress)
+    forwards = tuple(bubble.forwards(places))
+    return Outcome(lab, time.monotonic() - began, tuple(progress.times), tuple(actions), forwards)
+
+
+def described(request: Request, before: Record | None) -> Lab:
+    """The lab as its file says, with what earlier calls of `up` asked for. Raises BadFile, UsageError."""
+    file, scenario, nodes, family = request.file, request.scenario, request.nodes, request.family
+    if before is not None:
+        file = file or (Path(before.file) if before.file else None)
+        scenario = scenario or before.scenario or None
+        nodes = nodes or (before.nodes if not request.scenario and not request.file else None)
+        if family not in (None, "auto", before.family):
+            raise UsageError(
+                f"Lab {request.lab} was made of the family {before.family}, not {family}.",
+                mend=f"labctl down --lab {request.lab} && labctl up --lab {request.lab} --family {family}",
+            )
+        family = before.family
+    lab = load_lab(request.lab, file=file, scenario=scenario, nodes=nodes)
+    return lab.model_copy(update={"family": family}) if family else lab
+
+
+def _look_only(lab: Lab, places: LabPlaces, before: Record | None, image: BuiltImage | None) -> Observed:
+    """What there is, without starting anything."""
+    image_id = image.id if image else ""
+    if bubble.find(places) is None:
+        return Observed(image=image_id, bubble=False)
+    return observe(lab_bubble.engine(lab.name, places), image=image_id)
+
+
+def _carry_out(
+    lab: Lab,
+    places: LabPlaces,
+    image: BuiltImage,
+    store: ImageStore,
+    request: Request,
+    progress: Progress,
+) -> list[Action]:
+    context = apply.Context(
+        lab=lab,
+        places=places,
+        image=image,
+        secrets=_secrets(lab, places),
+        engine=lab_bubble.engine(lab.name, places),
+        images=str(store.graph_root),
+        say=progress.say,
+    )
+    _remember(lab, places, image, request)
+    done: list[Action] = []
+    if bubble.find(places) is None:
+        with progress.during("bubble"):
+            start = Action(Do.START_BUBBLE, reason="the lab's namespaces do not run")
+            apply.apply([start], context, {})
+            done.append(start)
+    try:
+        for number in range(ROUNDS):
+            with progress.during("nodes"):
+                observed = observe(context.engine, image=image.id)
+                actions = plan(lab, observed, request.until)
+                apply.apply(actions, context, observed.members)
+            done += actions
+            if number and not actions:
+                return done
+            if not actions and _at_rest(observed, request.until):
+                return done
+            _wait_for(context, observed, actions, request.until, progress)
+        raise ActionFailed(
+            f"Lab {lab.name} does not come to rest: after {ROUNDS} rounds there was still something to mend.",
+            details="\n".join(f"{action.node}: {action.do.value} ({action.reason})" for action in actions),
+            mend=f"labctl validate --lab {lab.name}",
+        )
+    finally:
+        context.engine.close()
+
+
+def _wait_for(
+    context: apply.Context, observed: Observed, actions: list[Action], until: Until, progress: Progress
+) -> None:
+    """Wait for what the actions set going, as far as `until` asks."""
+    started = any(action.do in (Do.START_NODE, Do.THAW_NODE) for action in actions)
+    if until is Until.NODES or started:
+        with progress.during("nodes"):
+            progress.say("waiting for the nodes to boot")
+            apply.await_boot(context)
+        if until is Until.NODES:
+            return
+        # What a node that was off brings along is seen only now.
+        again = observe(context.engine, image=observed.image)
+        more = plan(context.lab, again, until)
+        apply.apply(more, context, again.members)
+    with progress.during("cluster"):
+        progress.say("waiting for the cluster: members, quorum, DC, fencing")
+        apply.await_cluster(context)
+        apply.await_pcsd(context)
+
+
+def _at_rest(observed: Observed, until: Until) -> bool:
+    if until is Until.NODES:
+        return all(member.booted for member in observed.members.values())
+    configured = [member for member in observed.members.values() if member.conf]
+    view = observed.view()
+    if not configured:
+        return True
+    expected = frozenset().union(*(member.nodelist for member in configured))
+    return bool(view and view.dc and view.quorate and not expected - view.online) and all(
+        member.pcsd for member in observed.members.values()
+    )
+
+
+def _secrets(lab: Lab, places: LabPlaces) -> secrets.Secrets:
+    places.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return secrets.load_or_make(places.secrets, lab.name)
+
+
+def _remember(lab: Lab, places: LabPlaces, image: BuiltImage, request: Request) -> None:
+    before = record.load(places.record, lab.name)
+    record.save(
+        places.record,
+        Record(
+            lab=lab.name,
+            family=lab.family,
+            image=image.id,
+            mode="container",
+            until=request.until.value,
+            nodes=len(lab.nodes),
+            file=str(request.file.resolve()) if request.file else before.file if before else "",
+            scenario=request.scenario or (before.scenario if before else ""),
+        ),
+    )

@@ -1,0 +1,240 @@
+"""What runs inside a node: one process that gathers everything the checks need.
+
+labctl.probe.gather hands this file's source to the node's own `python3 -I -S -c`, so that the
+probe is never of another version than the tool.  It therefore uses the standard library alone,
+keeps to Python 3.9 (CentOS Stream 9) and starts its programs itself: this is the node's side,
+where labctl.run does not exist.  It only looks; parsing is labctl.probe.facts' part.
+
+Argument: one JSON document, see labctl.probe.gather.request.  Output: one JSON document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+FORMAT = 1
+COMMAND_TIMEOUT = 5.0
+PING_TIMEOUT = 1.0
+LONGEST_OUTPUT = 2_000_000
+ENVIRONMENT = {"LC_ALL": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+UNIT_PROPERTIES = "Id,LoadState,ActiveState,SubState,UnitFileState,ActiveEnterTimestampMonotonic"
+CMAP_KEYS = ("nodelist.", "totem.", "quorum.", "runtime.members.")
+
+
+def commands(request: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Name → words of every program to start."""
+    found = {
+        "units": ["systemctl", "show", f"--property={UNIT_PROPERTIES}", *request["units"]],
+        "failed": ["systemctl", "list-units", "--failed", "--plain", "--no-legend"],
+        "addresses": ["ip", "-j", "address"],
+        "routes": ["ip", "-j", "-4", "route"],
+        "blocks": ["lsblk", "-J", "-b", "-o", "NAME,TYPE,SIZE,MOUNTPOINT,SERIAL,WWN"],
+        "tracking": ["chronyc", "-c", "tracking"],
+        "sources": ["chronyc", "-c", "-n", "sources"],
+        "links": ["corosync-cfgtool", "-s"],
+        "quorum": ["corosync-quorumtool", "-s"],
+        "cmap": ["corosync-cmapctl"],
+        "crm_mon": ["crm_mon", "--output-as=xml", "-r"],
+        "cib": ["cibadmin", "--query", "--scope=configuration"],
+        "controller": ["crmadmin", "--timeout=2s", "-S", socket.gethostname()],
+    }
+    if os.path.isdir("/sys/class/iscsi_session"):  # noqa: PTH112 - pathlib would double the start-up time
+        found["iscsi"] = ["iscsiadm", "-m", "session"]
+    for bmc in request["bmcs"]:
+        where = ["-I", "lanplus", "-H", bmc["address"], "-p", str(bmc["port"]), "-U", bmc["user"], "-E"]
+        patience = ["-N", "1", "-R", "2"]
+        found[f"bmc:{bmc['node']}"] = ["ipmitool", *where, *patience, "chassis", "power", "status"]
+    return found
+
+
+def run_all(
+    programs: Mapping[str, Sequence[str]], environment: Mapping[str, str], timeout: float
+) -> dict[str, dict[str, Any]]:
+    """Start all programs at once; {"rc", "out", "err"} of each; rc None with a reason in err.
+
+    Output goes to memory files: no pipe can fill up, no thread need read it.
+    """
+    deadline = time.monotonic() + timeout
+    running: list[tuple[str, subprocess.Popen[bytes], int, int]] = []
+    results: dict[str, dict[str, Any]] = {}
+    for name, words in programs.items():
+        out, err = os.memfd_create("out"), os.memfd_create("err")
+        try:
+            process = subprocess.Popen(
+                list(words), stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=dict(environment), cwd="/"
+            )
+            running.append((name, process, out, err))
+        except OSError as error:
+            results[name] = {"rc": None, "out": "", "err": f"{words[0]}: {error.strerror}"}
+    for name, process, out, err in running:
+        try:
+            rc = process.wait(max(0.01, deadline - time.monotonic()))
+            results[name] = {"rc": rc, "out": _read(out), "err": _read(err)[-2000:]}
+        except subprocess.TimeoutExpired:
+            process.kill()
+            results[name] = {"rc": None, "out": "", "err": f"no answer within {timeout:.0f} s"}
+    return results
+
+
+def ping(addresses: Sequence[str], timeout: float) -> dict[str, bool]:
+    """Which addresses answer an ICMP echo (RFC 792); all are asked at once, twice at most.
+
+    One raw socket instead of one ping(8) for each: 16 nodes with 3 networks have 720 pairs.
+    """
+    waiting, answered = set(addresses), {}
+    mark = os.urandom(8)
+    try:
+        raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+    except OSError:
+        return {}
+    with raw:
+        deadline = time.monotonic() + timeout
+        for until in (deadline - timeout / 2, deadline):
+            for address in sorted(waiting):
+                try:
+                    raw.sendto(_echo(mark), (address, 0))
+                except OSError:
+                    continue
+            while waiting and (left := until - time.monotonic()) > 0:
+                if not select.select([raw], [], [], left)[0]:
+                    break
+                packet, (sender, _) = raw.recvfrom(2048)
+                header = (packet[0] & 15) * 4
+                if packet[header] == 0 and packet[header + 8 :] == mark and sender in waiting:
+                    waiting.discard(sender)
+                    answered[sender] = True
+    return {address: answered.get(address, False) for address in addresses}
+
+
+def nameserver_answers(timeout: float, path: str = "/etc/resolv.conf") -> bool | None:
+    """Whether a name server of resolv.conf answers for the DNS root; None when none is named."""
+    servers = [line.split()[1] for line in _lines(path) if line.split()[:1] == ["nameserver"] and "." in line]
+    if not servers:
+        return None
+    number = os.urandom(2)
+    # One question: the root's NS records (RFC 1035, 4.1).
+    question = number + struct.pack(">HHHHH", 0x0100, 1, 0, 0, 0) + b"\0" + struct.pack(">HH", 2, 1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        for server in servers[:3]:
+            try:
+                udp.sendto(question, (server, 53))
+            except OSError:
+                continue
+        deadline = time.monotonic() + timeout
+        while (left := deadline - time.monotonic()) > 0 and select.select([udp], [], [], left)[0]:
+            try:
+                answer = udp.recv(4096)
+            except OSError:
+                continue
+            # Answered, and without an error code such as SERVFAIL.
+            if answer[:2] == number and len(answer) > 4 and answer[3] & 15 == 0:
+                return True
+    return False
+
+
+def resolve(names: Sequence[str]) -> dict[str, list[str]]:
+    """The IPv4 addresses of each name as programs of the node see them."""
+    found = {}
+    for name in names:
+        try:
+            answers = socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM)
+            found[name] = sorted({str(answer[4][0]) for answer in answers})
+        except OSError:
+            found[name] = []
+    return found
+
+
+def pcs_hosts(path: str = "/var/lib/pcsd/known-hosts") -> list[str] | None:
+    """Names of the hosts that pcs knows; their tokens stay in the node."""
+    try:
+        return sorted(json.loads("\n".join(_lines(path)))["known_hosts"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def look(request: Mapping[str, Any]) -> dict[str, Any]:
+    """The whole document."""
+    # First of all: gather narrows the node's clock down between its own two readings.
+    started, side = time.time(), dict[str, Any]()
+    asked = threading.Thread(target=lambda: side.update(reach=ping(request["ping"], PING_TIMEOUT)))
+    outside = threading.Thread(target=lambda: side.update(outside=nameserver_answers(PING_TIMEOUT)))
+    threads = [asked, *([outside] if request["outside"] else [])]
+    for thread in threads:
+        thread.start()
+    bmc_password = request["bmcs"][0]["password"] if request["bmcs"] else ""
+    environment = {**ENVIRONMENT, "IPMI_PASSWORD": bmc_password}
+    outputs = run_all(commands(request), environment, COMMAND_TIMEOUT)
+    if "cmap" in outputs:
+        kept = [line for line in outputs["cmap"]["out"].splitlines() if line.startswith(CMAP_KEYS)]
+        outputs["cmap"]["out"] = "\n".join(kept)
+    root = os.statvfs("/")
+    document = {
+        "format": FORMAT,
+        "hostname": socket.gethostname(),
+        "fqdn": socket.getfqdn(),
+        "boot_id": "".join(_lines("/proc/sys/kernel/random/boot_id")),
+        "uptime": _age_of_pid1(),
+        "monotonic": time.clock_gettime(time.CLOCK_MONOTONIC),
+        "os": _lines("/etc/os-release"),
+        "names": resolve(request["names"]),
+        "mounts": _mounts(),
+        "root": {"total": root.f_blocks * root.f_frsize, "free": root.f_bavail * root.f_frsize},
+        "pcs_hosts": pcs_hosts(),
+        "corosync_conf": os.path.exists("/etc/corosync/corosync.conf"),  # noqa: PTH110
+        "commands": outputs,
+    }
+    for thread in threads:
+        thread.join(2 * PING_TIMEOUT)
+    return {**document, "outside": None, "reach": {}, **side, "started": started, "ended": time.time()}
+
+
+def _age_of_pid1() -> float:
+    """Seconds since the node booted: /proc/uptime is the host's in a container (proc(5), starttime)."""
+    fields = "".join(_lines("/proc/1/stat")).rpartition(")")[2].split()
+    uptime = float("".join(_lines("/proc/uptime")).split()[0])
+    return round(uptime - int(fields[19]) / os.sysconf("SC_CLK_TCK"), 2)
+
+
+def _echo(mark: bytes) -> bytes:
+    body = struct.pack(">HH", os.getpid() & 0xFFFF, 1) + mark
+    words = sum(struct.unpack(f">{len(body) // 2}H", body)) + 0x0800
+    words = (words >> 16) + (words & 0xFFFF)
+    return struct.pack(">BBH", 8, 0, ~(words + (words >> 16)) & 0xFFFF) + body
+
+
+def _mounts() -> list[list[str]]:
+    """[mount point, type, source] of every mount (proc(5), mountinfo)."""
+    halves = [line.split(" - ") for line in _lines("/proc/self/mountinfo") if " - " in line]
+    return [[before.split()[4], *after.split()[:2]] for before, after, *_ in halves]
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+            return file.read().splitlines()
+    except OSError:
+        return []
+
+
+def _read(descriptor: int) -> str:
+    try:
+        return os.pread(descriptor, LONGEST_OUTPUT, 0).decode("utf-8", "replace")
+    finally:
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(look(json.loads(sys.argv[1]))))
+    sys.stdout.flush()
+    # A thread that still waits must not hold up the answer.
+    os._exit(0)

@@ -43,7 +43,7 @@ def main() -> int:
         private_dev()
         listeners = [(forward, listen(forward.first, forward.last)) for forward in settings.forwards]
         host_network = os.open("/proc/self/ns/net", os.O_RDONLY)
-        own_network()
+        own_network(settings.subnets)
     except Exception as error:  # the host side shows it to the user
         log.error("bubble: %s", error)
         tell(settings, {"error": str(error)})
@@ -130,10 +130,16 @@ def private_dev() -> None:
     run(["mount", "-t", "tmpfs", "-o", "mode=1777", "shm", "/dev/shm"], timeout=10)
 
 
-def own_network() -> None:
-    """An empty network namespace with loopback up."""
+def own_network(subnets: list[str]) -> None:
+    """A network namespace of our own, with loopback up and no way out for the lab's own addresses.
+
+    Until a bridge has its address, a packet for a node would else follow the default route and
+    reach whoever has that address on the host's own network.
+    """
     kernel.unshare(kernel.CLONE_NEWNET)
     run(["ip", "link", "set", "lo", "up"], timeout=10)
+    for subnet in subnets:
+        run(["ip", "route", "add", "unreachable", subnet, "metric", "4294967295"], timeout=10)
     for name, value in {
         "net/ipv4/ip_forward": "1",
         # BMCs bind the bridge's address before the first node makes the bridge.

@@ -34,6 +34,7 @@ class Settings:
     """Everything that a bubble's processes need; paths are absolute host paths.
 
     members: each node's addresses, by which the others know it in corosync.
+    subnets: the lab's own, never to be looked for outside.
     """
 
     lab: str
@@ -45,6 +46,7 @@ class Settings:
     forwards: list[Forward]
     bmcs: list[Bmc]
     members: dict[str, list[str]]
+    subnets: list[str]
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1))

@@ -109,14 +109,12 @@ class PodmanEngine:
         for network in lab.networks:
             if network_name(network.name) in present:
                 continue
-            subnet = {"subnet": str(network.subnet)}
-            if network.gateway:
-                subnet["gateway"] = str(network.gateway)
             document = {
                 "name": network_name(network.name),
                 "driver": "bridge",
                 "network_interface": f"br-{network.name}"[:15],
-                "subnets": [subnet],
+                # The bridge has an address on internal networks, too: ssh and forwarded ports come from it.
+                "subnets": [{"subnet": str(network.subnet), "gateway": str(network.bridge)}],
                 "internal": network.internal,
                 # Names come from the lab's own table; one resolver per network would only cost time.
                 "dns_enabled": False,

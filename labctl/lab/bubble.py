@@ -70,6 +70,7 @@ def prepare(lab: Lab, places: LabPlaces, images: Path) -> Settings:
             for node in lab.nodes
         ],
         members={node.name: [str(leg.address) for leg in node.interfaces] for node in lab.nodes},
+        subnets=[str(network.subnet) for network in lab.networks],
     )
 
 

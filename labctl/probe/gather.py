@@ -37,7 +37,8 @@ def gather(
 ) -> dict[str, NodeFacts | ProbeFailure]:
     """Facts of the named nodes (all when None), in the lab's order; never raises for a node's state.
 
-    timeout: seconds for each node's probe.  outside: also ask whether a name server outside
+    timeout: seconds for each node's probe; 8 or more, since a tool in a node that hangs is given
+    up after 5 (it then counts as silent, and the rest of the facts are there).  outside: also ask whether a name server outside
     answers the nodes; only worth it where why_no_outside() is empty.
     """
     wanted = [node for node in lab.nodes if nodes is None or node.name in set(nodes)]

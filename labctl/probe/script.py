@@ -116,7 +116,9 @@ def ping(addresses: Sequence[str], timeout: float) -> dict[str, bool]:
     return {address: answered.get(address, False) for address in addresses}
 
 
-def nameserver_answers(timeout: float, path: str = "/etc/resolv.conf") -> bool | None:
+def nameserver_answers(
+    timeout: float, path: str = "/etc/resolv.conf", port: int = 53
+) -> bool | None:
     """Whether a name server of resolv.conf answers for the DNS root; None when none is named."""
     servers = [line.split()[1] for line in _lines(path) if line.split()[:1] == ["nameserver"] and "." in line]
     if not servers:
@@ -127,7 +129,7 @@ def nameserver_answers(timeout: float, path: str = "/etc/resolv.conf") -> bool |
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         for server in servers[:3]:
             try:
-                udp.sendto(question, (server, 53))
+                udp.sendto(question, (server, port))
             except OSError:
                 continue
         deadline = time.monotonic() + timeout

@@ -74,7 +74,8 @@ def _members(quorum: str) -> dict[int, str]:
     The quorum device itself stands there as node 0.
     """
     table = quorum.partition("Membership information")[2]
-    rows = re.findall(r"^ +(\d+) +\d+ +(?:[A-Z,]+ +)?(\S+)(?: \(local\))?\s*$", table, re.MULTILINE)
+    device = r"(?:(?:N?A,N?V,N?MW|NR) +)?"
+    rows = re.findall(rf"^ +(\d+) +\d+ +{device}(\S+)(?: \(local\))?\s*$", table, re.MULTILINE)
     return {int(number): name for number, name in rows if number != "0"}
 
 

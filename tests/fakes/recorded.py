@@ -1,0 +1,36 @@
+"""Facts recorded from a real lab: tests/unit/recorded/NAME.json.
+
+A file holds, by node, {"document": what the probe printed, "clock": [least, most]} or
+{"failure": {"state", "reason"}}.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, cast
+
+from labctl.probe.facts import NodeFacts, ProbeFailure, parse_node
+
+FOLDER = Path(__file__).parents[1] / "unit" / "recorded"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
+
+
+def raw(name: str) -> dict[str, dict[str, Any]]:
+    """The file as it is; a new copy at each call, so that it may be edited."""
+    return cast("dict[str, dict[str, Any]]", json.loads((FOLDER / f"{name}.json").read_text()))
+
+
+def document(name: str, node: str) -> dict[str, Any]:
+    """What one node's probe printed."""
+    return cast("dict[str, Any]", raw(name)[node]["document"])
+
+
+def facts(name: str) -> dict[str, NodeFacts | ProbeFailure]:
+    """The recorded lab's facts."""
+    return {
+        node: ProbeFailure(node, **told["failure"])
+        if "failure" in told
+        else parse_node(told["document"], clock=(told["clock"][0], told["clock"][1]))
+        for node, told in raw(name).items()
+    }

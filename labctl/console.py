@@ -24,7 +24,7 @@ from labctl.errors import LabError
 _out = Console(highlight=False, soft_wrap=True)
 _err = Console(stderr=True, highlight=False, soft_wrap=True)
 
-MARKS = {"passed": ("✔", "green"), "failed": ("✘", "red"), "skipped": ("–", "yellow")}
+MARKS = {"passed": ("✔", "green"), "failed": ("✘", "red"), "skipped": ("-", "yellow")}
 GOOD = frozenset({"on", "up", "online", "yes", "started", "enabled", "running"})
 BAD = frozenset({"off", "offline", "missing", "frozen", "no", "disabled", "unclean", "degraded", "failed"})
 
@@ -71,12 +71,39 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
     _out.print(_table(columns, rows, title))
 
 
-def checks(results: Sequence[Any]) -> None:
-    """Check results (id, node, status, message, hint), a line each, failed ones with their hint."""
+def checks(results: Sequence[Any], *, every: bool = False) -> None:
+    """Check results (id, node, status, message, hint), failed ones with their hint.
+
+    What is the same for all nodes stands in one line, unless every is set.
+    """
+    by_id: dict[str, list[Any]] = {}
+    for result in results:
+        by_id.setdefault(result.id, []).append(result)
+    for alike in by_id.values():
+        if (
+            every
+            or len(alike) == 1
+            or len({result.status for result in alike}) > 1
+            or str(alike[0].status) == "failed"
+        ):
+            _each(alike)
+        else:
+            mark, style = MARKS[str(alike[0].status)]
+            same = len({result.message for result in alike}) == 1
+            first = alike[0].message if same else f"{alike[0].node}: {alike[0].message} …"
+            where = "all nodes"
+            _out.print(
+                Text.assemble((f"{mark} ", style), (f"{alike[0].id:24}", "bold"), f" {where:10} {first}")
+            )
+
+
+def _each(results: Sequence[Any]) -> None:
     for result in results:
         mark, style = MARKS[str(result.status)]
-        where = f" {result.node}" if result.node else ""
-        _out.print(Text.assemble((f"{mark} ", style), (f"{result.id}{where}", "bold"), f"  {result.message}"))
+        where = result.node or ""
+        _out.print(
+            Text.assemble((f"{mark} ", style), (f"{result.id:24}", "bold"), f" {where:10} {result.message}")
+        )
         if str(result.status) == "failed" and result.hint:
             _out.print(Text(f"    → {result.hint}", style="cyan"))
 
@@ -142,5 +169,5 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str) ->
 
 
 def _coloured(cell: str) -> Text:
-    word = cell.split(" ")[0].lower()
+    word = cell.split(" ", 1)[0].lower()
     return Text(cell, style="green" if word in GOOD else "red" if word in BAD else "")

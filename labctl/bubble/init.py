@@ -44,7 +44,7 @@ def main() -> int:
         listeners = [(forward, listen(forward.first, forward.last)) for forward in settings.forwards]
         host_network = os.open("/proc/self/ns/net", os.O_RDONLY)
         own_network(settings.subnets)
-    except Exception as error:  # the host side shows it to the user
+    except Exception as error:  # noqa: BLE001 (PID 1 has nobody above it; the host side shows this)
         log.error("bubble: %s", error)
         tell(settings, {"error": str(error)})
         return 1
@@ -112,7 +112,7 @@ def private_dev() -> None:
     kept = {}
     for name in DEVICES:
         with contextlib.suppress(OSError):
-            about = os.stat(f"/dev/{name}")
+            about = Path("/dev", name).stat()
             kept[name] = (about.st_mode, about.st_rdev)
     run(["mount", "-t", "tmpfs", "-o", "mode=0755,size=1m", "labctl", "/dev"], timeout=10)
     mask = os.umask(0)
@@ -124,10 +124,12 @@ def private_dev() -> None:
     for name, target in {"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"}.items():
         Path("/dev", name).symlink_to(target)
     Path("/dev/pts").mkdir()
-    run(["mount", "-t", "devpts", "-o", "newinstance,ptmxmode=0666,mode=620,gid=5", "devpts", "/dev/pts"], timeout=10)
+    terminals = "newinstance,ptmxmode=0666,mode=620,gid=5"
+    run(["mount", "-t", "devpts", "-o", terminals, "devpts", "/dev/pts"], timeout=10)
     Path("/dev/ptmx").symlink_to("pts/ptmx")
-    Path("/dev/shm").mkdir()
-    run(["mount", "-t", "tmpfs", "-o", "mode=1777", "shm", "/dev/shm"], timeout=10)
+    shared = Path("/dev", "shm")
+    shared.mkdir()
+    run(["mount", "-t", "tmpfs", "-o", "mode=1777", "shm", str(shared)], timeout=10)
 
 
 def own_network(subnets: list[str]) -> None:

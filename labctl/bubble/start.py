@@ -55,6 +55,17 @@ def find(places: LabPlaces) -> Bubble | None:
     return None
 
 
+def running(labs: Path) -> list[str]:
+    """Names of the labs below this folder whose bubbles run, whether or not their folder is still there."""
+    names = set()
+    for _, argv in _processes():
+        if len(argv) >= 3 and argv[-2] == MODULE:
+            conf = Path(argv[-1])
+            if conf.parents[2] == labs:
+                names.add(conf.parents[1].name)
+    return sorted(names)
+
+
 def outer_of(pid: int) -> int:
     """The parent of a bubble's PID 1 as the host sees it; 0 when pid is no PID 1."""
     try:
@@ -100,14 +111,14 @@ def start(places: LabPlaces, settings: Settings, *, timeout: float = 20.0) -> Bu
         env=settings.environment,
     )
 
-    def answer() -> dict[str, object] | None:
+    def answer() -> dict[str, object]:
         if places.ready.exists():
             told: dict[str, object] = json.loads(places.ready.read_text())
             if "error" in told or places.socket.exists():
                 return told
         if process.poll() is not None:
             return {"error": log_file.read_text()[-2000:].strip() or "it ended at once"}
-        return None
+        return {}
 
     try:
         told = wait_until("the lab's podman service", answer, timeout=timeout, every=0.01)

@@ -48,12 +48,16 @@ def quorum(lab: Lab, facts: Facts) -> CheckResult:
 
 
 def coordinator(lab: Lab, facts: Facts) -> CheckResult:
-    """dc: there is one, and all nodes name the same."""
+    """dc: there is one, and all running nodes name the same; one whose Pacemaker is mute does not."""
     seen = views(lab, facts)
     if not seen:
         return failed("dc", None, NO_CLUSTER, "labctl up")
     named = {name: view.dc for name, view in seen.items()}
-    problems = []
+    problems = [
+        f"Pacemaker does not answer on {node.name} ({fact.silent.get('crm_mon', 'crm_mon says nothing')})"
+        for node in lab.nodes
+        if isinstance(fact := facts.get(node.name), NodeFacts) and fact.cluster is None
+    ]
     if len({dc for dc in named.values() if dc}) > 1:
         told = ", ".join(f"{name} names {dc or 'none'}" for name, dc in named.items())
         problems.append(f"the nodes disagree: {told}")

@@ -46,9 +46,7 @@ def skipped(check: str, node: str | None, reason: str) -> CheckResult:
     return CheckResult(check, node, Status.SKIPPED, reason)
 
 
-def judged(
-    check: str, node: str | None, problems: Sequence[str], *, good: str, hint: str
-) -> CheckResult:
+def judged(check: str, node: str | None, problems: Sequence[str], *, good: str, hint: str) -> CheckResult:
     """Failed with all the problems in one message, passed when there are none."""
     if problems:
         return failed(check, node, "; ".join(problems) + ".", hint)

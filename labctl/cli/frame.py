@@ -22,7 +22,9 @@ DEFAULT_LAB = "default"
 def _lab_name(value: str) -> str:
     if not LAB_NAME.fullmatch(value):
         raise UsageError(
-            f"{value!r} is not a lab's name: lower-case letters, digits and dashes, a letter first, 31 at most."
+            f"{value!r} is not a lab's name.",
+            details="Lower-case letters, digits and dashes, a letter first, 31 at most.",
+            mend="labctl up --lab my-lab",
         )
     return value
 
@@ -57,7 +59,9 @@ def require_lab(name: str) -> LabPlaces:
     """The places of a lab that exists. Raises UsageError."""
     places = lab_places(name)
     if not places.root.is_dir():
-        raise UsageError(f"There is no lab {name!r}.", mend=f"labctl up{_flag(name)}   (labctl ls shows the labs)")
+        raise UsageError(
+            f"There is no lab {name!r}.", mend=f"labctl up{_flag(name)}   (labctl ls shows the labs)"
+        )
     return places
 
 

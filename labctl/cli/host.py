@@ -1,4 +1,4 @@
-"""The host's side: doctor, build, schema."""
+"""The host's side: doctor, build, schema, completion."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from labctl.cli.frame import JsonOption, require_root
 from labctl.errors import HOST_LACKS, OK, UsageError
 from labctl.places import image_store, state_root
 
+SHELLS = ("bash", "zsh", "fish", "powershell")
+
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     app.command("doctor")(doctor)
     app.command("build")(build)
     app.command("schema")(schema)
+    app.command("completion")(completion)
 
 
 def doctor(
@@ -42,7 +45,9 @@ def doctor(
             console.line(f"{mark}  {finding.id:16} {finding.message}")
             if not finding.ok and finding.mend:
                 console.line(f"      → {finding.mend}")
-        console.heading("This host can run a lab." if not blocked else f"{len(blocked)} things stand in the way.")
+        console.heading(
+            "This host can run a lab." if not blocked else f"{len(blocked)} things stand in the way."
+        )
     return HOST_LACKS if blocked else OK
 
 
@@ -57,7 +62,9 @@ def build(
     from labctl.image.store import ImageStore
 
     if family not in ("auto", "centos", "debian"):
-        raise UsageError(f"There is no family {family!r}.", mend="labctl build --family auto   (or centos, debian)")
+        raise UsageError(
+            f"There is no family {family!r}.", mend="labctl build --family auto   (or centos, debian)"
+        )
     with console.Steps("labctl build") as steps:
         image = builder.build(
             family,  # type: ignore[arg-type]
@@ -85,4 +92,16 @@ def schema() -> int:
     from labctl.lab.schema import lab_schema
 
     console.document(lab_schema())
+    return OK
+
+
+def completion(
+    shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell.")] = "bash",
+) -> int:
+    """Print the completion script of a shell: source <(labctl completion bash)."""
+    if shell not in SHELLS:
+        raise UsageError(f"There is no completion for {shell!r}.", mend=f"labctl completion {SHELLS[0]}")
+    from typer._completion_shared import get_completion_script
+
+    console.line(get_completion_script(prog_name="labctl", complete_var="_LABCTL_COMPLETE", shell=shell))
     return OK

@@ -78,25 +78,29 @@ def ssh(
         "-o", "ConnectTimeout=10",
     ]  # fmt: skip
     words = [*(command or []), *context.args]
-    return run.attach(bubble.enter("--net") + ["ssh", *options, f"root@{address}", *words])
+    return run.attach([*bubble.enter("--net"), "ssh", *options, f"root@{address}", *words])
 
 
 def logs(
     node: Annotated[str | None, typer.Argument(metavar="[NODE]", help="One node; without it, all.")] = None,
     lab: LabOption = DEFAULT_LAB,
-    follow: Annotated[bool, typer.Option("--follow", "-F", help="Go on; Ctrl-C ends. One node only.")] = False,
-    lines: Annotated[int, typer.Option("--lines", min=1, max=100_000, help="How many of the last lines.")] = 100,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-F", help="Go on; Ctrl-C ends. One node only.")
+    ] = False,
+    lines: Annotated[
+        int, typer.Option("--lines", min=1, max=100_000, help="How many of the last lines.")
+    ] = 100,
     unit: Annotated[str | None, typer.Option("--unit", "-u", help="Only this systemd unit.")] = None,
 ) -> int:
     """A node's journal; of a node that is off, its console. Without a node: all, and the lab's own."""
     require_root("logs")
     places = require_lab(lab)
-    names = [node] if node else [each.name for each in _known(places, lab).nodes]
+    known = _known(places, lab)
+    names = [known.node(node).name] if node else [each.name for each in known.nodes]
     only = ["--unit", unit] if unit else []
     if node and follow:
         require_running(lab)
-        name = _known(places, lab).node(node).name
-        words = ["exec", "--interactive", name, "journalctl", "--no-pager", "-n", str(lines), "-f", *only]
+        words = ["exec", "--interactive", names[0], "journalctl", "--no-pager", "-n", str(lines), "-f", *only]
         return run.attach(_remote(places, *words))
     if follow:
         raise UsageError("--follow goes with one node.", mend=f"labctl logs {names[0]} --follow")
@@ -107,7 +111,6 @@ def logs(
     engine = lab_bubble.engine(lab, places)
     worst = OK
     for name in names:
-        name = _known(places, lab).node(name).name
         if not node:
             console.heading(f"== {name}")
         try:
@@ -145,12 +148,14 @@ def podman(context: typer.Context, lab: LabOption = DEFAULT_LAB) -> int:
     """The lab's own podman, with whatever arguments: labctl podman -- ps -a."""
     require_root("podman")
     places, bubble = require_running(lab)
-    words = bubble.enter("--mount", "--net", "--pid", "--cgroup") + ["podman", *context.args]
+    words = [*bubble.enter("--mount", "--net", "--pid", "--cgroup"), "podman", *context.args]
     return run.attach(words, env=lab_bubble.podman_environment(places))
 
 
 def forward(
-    where: Annotated[str, typer.Argument(metavar="[HOSTPORT:]ADDRESS:PORT", help="A node, a VIP, any address.")],
+    where: Annotated[
+        str, typer.Argument(metavar="[HOSTPORT:]ADDRESS:PORT", help="A node, a VIP, any address.")
+    ],
     lab: LabOption = DEFAULT_LAB,
 ) -> int:
     """Make an address of the lab reachable at 127.0.0.1, until Ctrl-C."""
@@ -158,7 +163,9 @@ def forward(
     places, bubble = require_running(lab)
     match = FORWARD.fullmatch(where)
     if not match:
-        raise UsageError(f"{where!r} is not [HOSTPORT:]ADDRESS:PORT.", mend="labctl forward 8080:192.168.90.210:80")
+        raise UsageError(
+            f"{where!r} is not [HOSTPORT:]ADDRESS:PORT.", mend="labctl forward 8080:192.168.90.210:80"
+        )
     port = int(match["port"])
     host_port = int(match["host"] or port)
     if not (0 < port < 65536 and 0 < host_port < 65536):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,7 +49,8 @@ def up(
     until: Annotated[Until, typer.Option("--until", help="Stop early, to do the rest by hand.")] = Until.ALL,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     keep_on_error: Annotated[
-        bool, typer.Option("--keep-on-error/--clear-on-error", help="Keep a lab whose start failed, to look at.")
+        bool,
+        typer.Option("--keep-on-error/--clear-on-error", help="Keep a lab whose start failed, to look at."),
     ] = True,
     as_json: JsonOption = False,
     wait: WaitOption = 0,
@@ -59,11 +60,11 @@ def up(
     from labctl.lab.up import Progress, Request, bring_up
 
     if mode != "container":
-        raise UsageError(
-            f"There is no mode {mode!r} in this version.", mend="labctl up --mode container"
-        )
+        raise UsageError(f"There is no mode {mode!r} in this version.", mend="labctl up --mode container")
     if family not in (None, "auto", "centos", "debian"):
-        raise UsageError(f"There is no family {family!r}.", mend="labctl up --family auto   (or centos, debian)")
+        raise UsageError(
+            f"There is no family {family!r}.", mend="labctl up --family auto   (or centos, debian)"
+        )
     request = Request(
         lab=lab,
         file=file,
@@ -131,7 +132,9 @@ def _summary(
     console.line(f"  get in      labctl ssh {first}{flag}")
     for port, _, _, inside in forwards:
         if inside == 2224:
-            console.line(f"  pcsd        https://127.0.0.1:{port}   (hacluster, {lab.credentials.hacluster_password})")
+            console.line(
+                f"  pcsd        https://127.0.0.1:{port}   (hacluster, {lab.credentials.hacluster_password})"
+            )
     console.line(f"  look        labctl status{flag}   ·   labctl validate{flag}")
     console.line(f"  try         labctl exec {first}{flag} -- pcs status")
     console.line(f"  clear away  labctl down{flag}")
@@ -161,8 +164,16 @@ def status(
     resources = document["cluster"]["resources"]
     if resources:
         console.table(
-            ["resource", "state", "node"],
-            [[r.get("name", r.get("id", "")), r.get("state", ""), r.get("node") or ""] for r in resources],
+            ["resource", "agent", "state", "on"],
+            [
+                [
+                    each["id"],
+                    each["agent"],
+                    "failed" if each["failed"] else each["role"],
+                    _short(each["nodes"]),
+                ]
+                for each in resources
+            ],
         )
     for port, _, address, inside in bubble.forwards(places) if document["state"] != "stopped" else ():
         console.line(f"127.0.0.1:{port} → {address}:{inside}")
@@ -170,11 +181,11 @@ def status(
 
 
 def _status(places: LabPlaces, name: str) -> dict[str, Any]:
-    from labctl.checks.status import status_document
     from labctl.lab import bubble as lab_bubble
+    from labctl.lab import record
+    from labctl.lab.status import status_document
     from labctl.lab.up import Request, described
     from labctl.probe.gather import gather
-    from labctl.lab import record
 
     described_lab = described(Request(lab=name), record.load(places.record, name))
     machines: Mapping[str, Any] = {}
@@ -182,8 +193,9 @@ def _status(places: LabPlaces, name: str) -> dict[str, Any]:
     if bubble.find(places) is not None:
         engine = lab_bubble.engine(name, places)
         machines = engine.observe()
-        facts = gather(engine, described_lab, timeout=20)
-    return status_document(described_lab, machines, facts)
+        facts = gather(engine, described_lab, timeout=10)
+    document: dict[str, Any] = status_document(described_lab, machines, facts)
+    return document
 
 
 def _headline(document: dict[str, Any]) -> str:
@@ -195,6 +207,10 @@ def _headline(document: dict[str, Any]) -> str:
         f"Lab {document['lab']} ({document['family']}): {document['state']} · cluster {cluster['name']}, "
         f"{quorum}, DC {cluster['dc'] or 'none'}, fencing {cluster['fencing']}"
     )
+
+
+def _short(hosts: Sequence[str]) -> str:
+    return " ".join(host.partition(".")[0] for host in hosts)
 
 
 def _node_table(document: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
@@ -214,7 +230,7 @@ def ls(as_json: JsonOption = False) -> int:
     from labctl.lab.down import labs
 
     require_root("ls")
-    found = []
+    found: list[dict[str, Any]] = []
     for name in labs():
         places = lab_places(name)
         try:
@@ -223,30 +239,42 @@ def ls(as_json: JsonOption = False) -> int:
         except LabError:
             made, nodes, family = "damaged or another version's", 0, "?"
         running = bubble.find(places) is not None
-        ports = [port for port, _, _, _ in bubble.forwards(places)] if running else []
         found.append(
-            {"lab": name, "state": "up" if running else "off", "nodes": nodes, "family": family,
-             "version": made, "ports": ports}
-        )  # fmt: skip
+            {
+                "lab": name,
+                "state": "up" if running else "off",
+                "nodes": nodes,
+                "family": family,
+                "version": made,
+                "ports": [port for port, _, _, _ in bubble.forwards(places)] if running else [],
+            }
+        )
     if as_json:
         console.document({"labs": found})
     elif not found:
         console.line("No lab. Make one: labctl up")
     else:
-        console.table(
-            ["lab", "state", "nodes", "family", "pcsd", "made by"],
+        rows = [
             [
-                [str(f["lab"]), str(f["state"]), str(f["nodes"]), str(f["family"]),
-                 " ".join(f"127.0.0.1:{port}" for port in f["ports"]), str(f["version"])]  # type: ignore[attr-defined]
-                for f in found
-            ],
-        )  # fmt: skip
+                each["lab"],
+                each["state"],
+                str(each["nodes"]),
+                each["family"],
+                " ".join(f"127.0.0.1:{port}" for port in each["ports"]),
+                each["version"],
+            ]
+            for each in found
+        ]
+        console.table(["lab", "state", "nodes", "family", "pcsd", "made by"], rows)
     return OK
 
 
 def validate(
     lab: LabOption = DEFAULT_LAB,
     as_json: JsonOption = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="A line for every node, not only where they differ.")
+    ] = False,
     junit: Annotated[
         Path | None, typer.Option("--junit", metavar="FILE", help="Also write the results as JUnit XML.")
     ] = None,
@@ -260,21 +288,22 @@ def validate(
     from labctl.lab import bubble as lab_bubble
     from labctl.lab import record
     from labctl.lab.up import Request, described
-    from labctl.probe.gather import gather
+    from labctl.probe.gather import gather, why_no_outside
 
     known = record.load(places.record, lab)
     described_lab = described(Request(lab=lab), known)
     engine = lab_bubble.engine(lab, places)
     stage = known.until if known else Until.ALL.value
-    facts = gather(engine, described_lab, timeout=20)
-    results = judge(described_lab, facts, stage="nodes" if stage == Until.NODES else "all")
+    silent = why_no_outside()
+    facts = gather(engine, described_lab, timeout=10, outside=not silent)
+    results = judge(described_lab, facts, stage="nodes" if stage == Until.NODES else "all", no_outside=silent)
     document = to_json(results)
     if junit:
         write_junit(results, junit, f"labctl validate {lab}")
     if as_json:
         console.document(document)
     else:
-        console.checks(results)
+        console.checks(results, every=verbose)
         console.heading(
             f"{document['passed']} passed, {document['failed']} failed, {document['skipped']} skipped"
         )

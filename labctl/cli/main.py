@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -13,7 +15,17 @@ import typer.exceptions
 import labctl
 from labctl import console
 from labctl.cli import host, inside, life
-from labctl.errors import BUG, INTERRUPTED, OK, USAGE, LabError, exit_code
+from labctl.errors import (
+    BUG,
+    INTERRUPTED,
+    OK,
+    USAGE,
+    HostLacks,
+    LabError,
+    NotPermitted,
+    UsageError,
+    exit_code,
+)
 
 app = typer.Typer(
     name="labctl",
@@ -28,6 +40,7 @@ inside.register(app)
 host.register(app)
 
 
+# The bodies of eager options run in their callbacks; their parameters only declare them.
 def _version(wanted: bool) -> None:
     if wanted:
         console.line(f"labctl {labctl.__version__}")
@@ -36,11 +49,12 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _top(
-    version: Annotated[
+    _wants_version: Annotated[
         bool, typer.Option("--version", help="Show the version.", is_eager=True, callback=_version)
     ] = False,
     debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks and every command that is run.", envvar="LABCTL_DEBUG")
+        bool,
+        typer.Option("--debug", help="Show tracebacks and every command that is run.", envvar="LABCTL_DEBUG"),
     ] = False,
 ) -> None:
     """A real high-availability cluster lab from one command."""
@@ -53,22 +67,30 @@ def _top(
 
 def main() -> None:
     """Run labctl and exit with the documented code."""
+    signal.signal(signal.SIGTERM, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+def _interrupt(*_: object) -> None:
+    """SIGTERM ends labctl as Ctrl-C does: in order."""
+    raise KeyboardInterrupt
 
 
 def run(arguments: list[str]) -> int:
     """Run labctl with these arguments; the exit code. Never raises."""
     try:
-        result = app(args=arguments, prog_name="labctl", standalone_mode=False)
+        result: object = app(args=arguments, prog_name="labctl", standalone_mode=False)
         return result if isinstance(result, int) else OK
     except typer.Exit as asked:
         return asked.exit_code
     except typer.exceptions.TyperException as error:
-        error.show()
+        console.error(UsageError(error.format_message(), mend="labctl --help"))
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
         console.note("Interrupted. `labctl up` carries on, `labctl down` clears away.")
-        return INTERRUPTED
+        # Threads may still wait for a node's answer; nobody waits for them any more.
+        sys.stdout.flush()
+        os._exit(INTERRUPTED)
     except BrokenPipeError:
         # The reader has gone (labctl … | head); nothing is wrong, and nothing can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -78,10 +100,35 @@ def run(arguments: list[str]) -> int:
             console.bug(traceback.format_exc())
         console.error(error)
         return exit_code(error)
-    except Exception as error:
-        console.bug(traceback.format_exc())
-        console.bug(
-            f"This is a bug in labctl ({type(error).__name__}). Please report the lines above, the command, "
-            "and what `labctl doctor --json` prints."
+    except OSError as error:
+        known = _from_os(error)
+        if known is None:
+            return _bug(error)
+        console.error(known)
+        return exit_code(known)
+    except Exception as error:  # noqa: BLE001 (the one place where a bug becomes exit code 70)
+        return _bug(error)
+
+
+def _from_os(error: OSError) -> LabError | None:
+    """What the kernel refused for a reason that the user can mend."""
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return HostLacks(
+            f"There is no room left on the disk{where}.",
+            mend="labctl down --all, free some room, or LABCTL_STATE=/other/disk labctl up",
         )
-        return BUG
+    if error.errno == errno.EROFS:
+        return HostLacks(f"The file system is read-only{where}.", mend="LABCTL_STATE=/other/folder labctl up")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return NotPermitted(f"{error.strerror}{where}.", mend="sudo labctl …")
+    return None
+
+
+def _bug(error: Exception) -> int:
+    console.bug(traceback.format_exc())
+    console.bug(
+        f"This is a bug in labctl ({type(error).__name__}). Please report the lines above, the command, "
+        "and what `labctl doctor --json` prints."
+    )
+    return BUG

@@ -22,7 +22,7 @@ def first_cib(lab: Lab, empty: str) -> str:
     empty: what `cibadmin --empty` of the nodes' own Pacemaker prints, so that feature set and
     schema are the ones that it speaks.
     """
-    cib = ET.fromstring(empty)
+    cib = ET.fromstring(empty)  # noqa: S314 (our own image's words, no stranger's)
     configuration = _child(cib, "configuration")
     properties = ET.SubElement(
         _child(configuration, "crm_config"), "cluster_property_set", id="cib-bootstrap-options"
@@ -66,9 +66,7 @@ def _fence_device(
     attributes = ET.SubElement(primitive, "instance_attributes", id=f"{name}-instance_attributes")
     _nvpairs(attributes, f"{name}-instance_attributes", fence_options(lab, node))
     operations = ET.SubElement(primitive, "operations")
-    ET.SubElement(
-        operations, "op", id=f"{name}-monitor-interval-60s", interval="60s", name="monitor"
-    )
+    ET.SubElement(operations, "op", id=f"{name}-monitor-interval-60s", interval="60s", name="monitor")
     ET.SubElement(
         constraints,
         "rsc_location",

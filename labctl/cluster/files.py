@@ -95,17 +95,12 @@ def cluster_files(
         File("/etc/corosync/authkey", secrets.corosync_key, mode=0o400),
         File("/etc/pacemaker", b"", mode=0o750, uid=HACLUSTER, gid=HACLIENT, directory=True),
         File("/etc/pacemaker/authkey", secrets.pacemaker_key, mode=0o400, uid=HACLUSTER, gid=HACLIENT),
-        *(
-            File(f"{WANTS}/{unit}", b"", link_to=f"/usr/lib/systemd/system/{unit}")
-            for unit in CLUSTER_UNITS
-        ),
+        *(File(f"{WANTS}/{unit}", b"", link_to=f"/usr/lib/systemd/system/{unit}") for unit in CLUSTER_UNITS),
         *pcs_files(lab, secrets),
     ]
     if first:
         cib = first_cib(lab, empty_cib).encode()
-        files.append(
-            File("/var/lib/pacemaker/cib/cib.xml", cib, mode=0o600, uid=HACLUSTER, gid=HACLIENT)
-        )
+        files.append(File("/var/lib/pacemaker/cib/cib.xml", cib, mode=0o600, uid=HACLUSTER, gid=HACLIENT))
     return files
 
 

@@ -77,7 +77,9 @@ class PodmanNode:
 class PodmanEngine:
     """One lab's containers. Safe to use from several threads: each has its own connection."""
 
-    def __init__(self, lab: str, socket: Path, *, limits: Mapping[str, tuple[int, int]] | None = None) -> None:
+    def __init__(
+        self, lab: str, socket: Path, *, limits: Mapping[str, tuple[int, int]] | None = None
+    ) -> None:
         """limits: resource limits of new nodes, name (nofile, nproc) to (soft, hard); -1 is none."""
         self._lab = lab
         self._socket = socket
@@ -134,8 +136,18 @@ class PodmanEngine:
             "stop_signal": 37,  # SIGRTMIN+3: systemd's orderly halt
             "privileged": True,
             "mounts": [
-                {"type": "bind", "source": "/proc/sys", "destination": "/proc/sys", "options": ["ro", "bind"]},
-                {"type": "bind", "source": "/proc/sys/net", "destination": "/proc/sys/net", "options": ["rw", "bind"]},
+                {
+                    "type": "bind",
+                    "source": "/proc/sys",
+                    "destination": "/proc/sys",
+                    "options": ["ro", "bind"],
+                },
+                {
+                    "type": "bind",
+                    "source": "/proc/sys/net",
+                    "destination": "/proc/sys/net",
+                    "options": ["rw", "bind"],
+                },
             ],
             "netns": {"nsmode": "bridge"},
             "networks": {
@@ -168,12 +180,19 @@ class PodmanEngine:
             self.power_off(name)
             return
         self._call(
-            "POST", f"/containers/{name}/stop", params={"timeout": int(timeout)}, timeout=timeout + 20, accept=(304,)
+            "POST",
+            f"/containers/{name}/stop",
+            params={"timeout": int(timeout)},
+            timeout=timeout + 20,
+            accept=(304,),
         )
 
     def remove(self, name: str) -> None:
         self._call(
-            "DELETE", f"/containers/{name}", params={"force": "true", "timeout": 0, "volumes": "true"}, accept=(404,)
+            "DELETE",
+            f"/containers/{name}",
+            params={"force": "true", "timeout": 0, "volumes": "true"},
+            accept=(404,),
         )
 
     # -- power ----------------------------------------------------------------------------
@@ -185,7 +204,9 @@ class PodmanEngine:
         """SIGKILL to the node's PID 1: the kernel then ends its whole PID namespace, frozen or not."""
         if not self.is_on(name):
             return
-        answer = self._call("POST", f"/containers/{name}/kill", params={"signal": "KILL"}, accept=(404, 409, 500))
+        answer = self._call(
+            "POST", f"/containers/{name}/kill", params={"signal": "KILL"}, accept=(404, 409, 500)
+        )
         if answer.status_code >= 400 and self._state(name) == "paused":
             # podman refuses to signal a paused container; a removed freeze would let it write on.
             self._kill_frozen(name)
@@ -233,7 +254,12 @@ class PodmanEngine:
         return PodmanNode(self, name)
 
     def put(self, name: str, files: Sequence[File]) -> None:
-        self._call("PUT", f"/containers/{name}/archive", params={"path": "/", "copyUIDGID": "false"}, data=pack(files))
+        self._call(
+            "PUT",
+            f"/containers/{name}/archive",
+            params={"path": "/", "copyUIDGID": "false"},
+            data=pack(files),
+        )
 
     def get(self, name: str, path: str) -> bytes:
         answer = self._call("GET", f"/containers/{name}/archive", params={"path": path})
@@ -251,7 +277,11 @@ class PodmanEngine:
         document = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(argv), "Env": ["LC_ALL=C.UTF-8"]}
         made = self._call("POST", f"/containers/{name}/exec", document=document).json()["Id"]
         ran = self._call(
-            "POST", f"/exec/{made}/start", document={"Detach": False, "Tty": False}, timeout=timeout, what=argv
+            "POST",
+            f"/exec/{made}/start",
+            document={"Detach": False, "Tty": False},
+            timeout=timeout,
+            what=argv,
         )
         out, err = demux_output(ran.content)
         code = self._call("GET", f"/exec/{made}/json").json()["ExitCode"]
@@ -261,7 +291,10 @@ class PodmanEngine:
         from podman.api.output_utils import demux_output
 
         answer = self._call(
-            "GET", f"/containers/{name}/logs", params={"stdout": "true", "stderr": "true", "tail": "30"}, accept=(404,)
+            "GET",
+            f"/containers/{name}/logs",
+            params={"stdout": "true", "stderr": "true", "tail": "30"},
+            accept=(404,),
         )
         out, err = demux_output(answer.content) if answer.status_code == 200 else (b"", b"")
         return ((out or b"") + (err or b"")).decode(errors="replace")
@@ -320,7 +353,11 @@ class PodmanEngine:
             ) from None
         status = answer.status_code
         if status >= 400 and status not in accept:
-            raise ActionFailed(f"podman refused {method} {path}.", details=_reason(answer))
+            raise ActionFailed(
+                f"podman refused {method} {path}.",
+                details=_reason(answer),
+                mend=f"labctl down --lab {self._lab} && labctl up --lab {self._lab}",
+            )
         return answer
 
 

@@ -9,6 +9,9 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+from labctl.errors import HostLacks
+from labctl.run import run
+
 MIB = 1024**2
 GIB = 1024**3
 
@@ -143,3 +146,10 @@ def judge_trial(
     said = f" ({failure})" if failure else ""
     return Finding(finding_id, False if required else None, f"{what}: does not work{said}", mend,
                    required=required)  # fmt: skip
+
+
+def require_podman() -> None:
+    """Raises HostLacks when podman is missing or too old."""
+    found = judge_podman(run(["podman", "--version"], timeout=20, check=False).stdout)
+    if not found.ok:
+        raise HostLacks(found.message, mend=found.mend)

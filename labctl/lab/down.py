@@ -13,9 +13,10 @@ from labctl.places import LabPlaces, lab_places, labs_root
 
 
 def labs() -> list[str]:
-    """Names of all labs that have a folder, sorted."""
+    """Names of all labs that have a folder or run, sorted."""
     root = labs_root()
-    return sorted(path.name for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    folders = {path.name for path in root.iterdir() if path.is_dir()} if root.is_dir() else set()
+    return sorted(folders.union(bubble.running(root)))
 
 
 def take_down(name: str, *, say: Callable[[str], None], patience: float = 0.0) -> bool:

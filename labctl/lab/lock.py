@@ -87,4 +87,6 @@ def _holder(path: Path) -> str:
 
 
 def _busy(lab: str, holder: str) -> Busy:
-    return Busy(f"Lab {lab} is held by {holder}.", mend="wait for it to end, or call again with --wait SECONDS")
+    return Busy(
+        f"Lab {lab} is held by {holder}.", mend="wait for it to end, or call again with --wait SECONDS"
+    )

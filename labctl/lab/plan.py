@@ -62,8 +62,8 @@ def plan(lab: Lab, observed: Observed, until: Until) -> list[Action]:
         actions.append(Action(Do.START_BUBBLE, reason="the lab's namespaces do not run"))
     if any(observed.state(node.name) is State.MISSING for node in lab.nodes):
         actions.append(Action(Do.MAKE_NETWORKS, reason="new nodes need the lab's networks"))
-    for name in sorted(set(observed.machines) - {node.name for node in lab.nodes}):
-        actions.append(Action(Do.REMOVE_NODE, name, "the description has no such node"))
+    surplus = sorted(set(observed.machines) - {node.name for node in lab.nodes})
+    actions += [Action(Do.REMOVE_NODE, name, "the description has no such node") for name in surplus]
     for node in lab.nodes:
         actions += _for_node(lab, node, observed, until)
     return actions
@@ -71,7 +71,7 @@ def plan(lab: Lab, observed: Observed, until: Until) -> list[Action]:
 
 def _for_node(lab: Lab, node: NodeSpec, observed: Observed, until: Until) -> list[Action]:
     machine = observed.machines.get(node.name)
-    part = _part(lab, node, observed, until)
+    part = _part(node, observed, until)
     if machine is None:
         return [Action(Do.CREATE_NODE, node.name, "it does not exist", part)]
     if machine.spec_hash != node.spec_hash(lab):
@@ -98,7 +98,7 @@ def _for_node(lab: Lab, node: NodeSpec, observed: Observed, until: Until) -> lis
     return actions
 
 
-def _part(lab: Lab, node: NodeSpec, observed: Observed, until: Until) -> Part:
+def _part(node: NodeSpec, observed: Observed, until: Until) -> Part:
     """A node joins the cluster that lives, if that counts it in; without any, all form a new one.
 
     A cluster that a learner built differently is theirs: nobody is pushed into it.

@@ -39,17 +39,22 @@ def load(path: Path, lab: str) -> Record | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise BadFile(f"The record of lab {lab}, {path}, is damaged.", details=str(error), mend=anew) from None
+        raise BadFile(
+            f"The record of lab {lab}, {path}, is damaged.", details=str(error), mend=anew
+        ) from None
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
         version = raw.get("version", "an unknown version") if isinstance(raw, dict) else "an unknown version"
         raise BadFile(
-            f"Lab {lab} was made by labctl {version}, whose labs this labctl ({labctl.__version__}) cannot carry on.",
+            f"Lab {lab} was made by labctl {version}.",
+            details=f"This labctl ({labctl.__version__}) cannot carry on with the labs of that version.",
             mend=anew,
         )
     try:
         return Record(**raw)
     except TypeError as error:
-        raise BadFile(f"The record of lab {lab}, {path}, is damaged.", details=str(error), mend=anew) from None
+        raise BadFile(
+            f"The record of lab {lab}, {path}, is damaged.", details=str(error), mend=anew
+        ) from None
 
 
 def save(path: Path, record: Record) -> None:

@@ -44,7 +44,7 @@ def status_document(
 
 def lab_state(lab: Lab, machines: Mapping[str, Machine], facts: Facts) -> LabState:
     """absent: no machine.  stopped: none on.  nodes: all on, none a cluster member by its files.
-    up: all on and online in one quorate cluster with a DC.  degraded: all else.
+    up: all on, answering and online in one quorate cluster with a DC.  degraded: all else.
     """
     states = [machine_state(machines, node.name) for node in lab.nodes]
     if all(state is State.MISSING for state in states):
@@ -58,7 +58,8 @@ def lab_state(lab: Lab, machines: Mapping[str, Machine], facts: Facts) -> LabSta
     if not any(fact.corosync_conf or fact.cluster for fact in known):
         return "nodes"
     view = best_view(lab, facts)
-    return "up" if view is not None and _well(lab, view) else "degraded"
+    answered = all(fact.cluster is not None for fact in known)
+    return "up" if view is not None and answered and _well(lab, view) else "degraded"
 
 
 def machine_state(machines: Mapping[str, Machine], name: str) -> State:

@@ -11,6 +11,7 @@ from pathlib import Path
 from labctl.bubble import start as bubble
 from labctl.cluster import secrets
 from labctl.errors import ActionFailed, UsageError
+from labctl.host.needs import require_podman
 from labctl.image.build import BuiltImage, build, find_image
 from labctl.image.store import ImageStore
 from labctl.lab import apply, lock, record
@@ -78,7 +79,8 @@ class Outcome:
             "stages": [{"name": name, "seconds": round(seconds, 3)} for name, seconds in self.stages],
             "changed": bool(self.actions),
             "actions": [
-                {"do": action.do.value, "node": action.node, "reason": action.reason} for action in self.actions
+                {"do": action.do.value, "node": action.node, "reason": action.reason}
+                for action in self.actions
             ],
         }
 
@@ -101,14 +103,16 @@ def bring_up(request: Request, progress: Progress) -> Outcome:
         if request.dry_run:
             family = image.family if image else lab.family
             lab = lab.model_copy(update={"family": family})
-            actions = plan(lab, _look_only(lab, places, before, image), request.until)
+            actions = plan(lab, _look_only(lab, places, image), request.until)
             return Outcome(lab, time.monotonic() - began, (), tuple(actions), ())
         if image is None:
             with progress.during("image"):
                 progress.say("building the node image; this happens once")
                 image = build(lab.family, store=store, on_line=progress.say)
         lab = lab.model_copy(update={"family": image.family})
-        actions = _carry_out(lab, places, image, store, request, progress)
+        actions = _carry_out(
+            lab, places, image, images=str(store.graph_root), request=request, progress=progress
+        )
     forwards = tuple(bubble.forwards(places))
     return Outcome(lab, time.monotonic() - began, tuple(progress.times), tuple(actions), forwards)
 
@@ -126,11 +130,17 @@ def described(request: Request, before: Record | None) -> Lab:
                 mend=f"labctl down --lab {request.lab} && labctl up --lab {request.lab} --family {family}",
             )
         family = before.family
+        if nodes not in (None, before.nodes):
+            # A cluster that loses or gains machines behind its back loses its quorum.
+            raise UsageError(
+                f"Lab {request.lab} has {before.nodes} nodes, not {nodes}.",
+                mend=f"labctl down --lab {request.lab} && labctl up --lab {request.lab} --nodes {nodes}",
+            )
     lab = load_lab(request.lab, file=file, scenario=scenario, nodes=nodes)
     return lab.model_copy(update={"family": family}) if family else lab
 
 
-def _look_only(lab: Lab, places: LabPlaces, before: Record | None, image: BuiltImage | None) -> Observed:
+def _look_only(lab: Lab, places: LabPlaces, image: BuiltImage | None) -> Observed:
     """What there is, without starting anything."""
     image_id = image.id if image else ""
     if bubble.find(places) is None:
@@ -139,12 +149,7 @@ def _look_only(lab: Lab, places: LabPlaces, before: Record | None, image: BuiltI
 
 
 def _carry_out(
-    lab: Lab,
-    places: LabPlaces,
-    image: BuiltImage,
-    store: ImageStore,
-    request: Request,
-    progress: Progress,
+    lab: Lab, places: LabPlaces, image: BuiltImage, *, images: str, request: Request, progress: Progress
 ) -> list[Action]:
     context = apply.Context(
         lab=lab,
@@ -152,12 +157,13 @@ def _carry_out(
         image=image,
         secrets=_secrets(lab, places),
         engine=lab_bubble.engine(lab.name, places),
-        images=str(store.graph_root),
+        images=images,
         say=progress.say,
     )
     _remember(lab, places, image, request)
     done: list[Action] = []
     if bubble.find(places) is None:
+        require_podman()
         with progress.during("bubble"):
             start = Action(Do.START_BUBBLE, reason="the lab's namespaces do not run")
             apply.apply([start], context, {})

@@ -38,8 +38,9 @@ def gather(
     """Facts of the named nodes (all when None), in the lab's order; never raises for a node's state.
 
     timeout: seconds for each node's probe; 8 or more, since a tool in a node that hangs is given
-    up after 5 (it then counts as silent, and the rest of the facts are there).  outside: also ask whether a name server outside
-    answers the nodes; only worth it where why_no_outside() is empty.
+    up after 5 (it then counts as silent, and the rest of the facts are there).
+    outside: also ask whether a name server outside answers the nodes; only worth it where
+    why_no_outside() is empty.
     """
     wanted = [node for node in lab.nodes if nodes is None or node.name in set(nodes)]
     try:
@@ -136,7 +137,8 @@ def _probe(
     try:
         result = engine.node(name).run(argv, timeout=timeout, check=False)
     except LabError as error:
-        return ProbeFailure(name, State.ON.value, f"it does not answer: {error.message}")
+        why = " ".join([error.message, *error.details.strip().splitlines()[-1:]])
+        return ProbeFailure(name, State.ON.value, f"it does not answer: {why}")
     after = time.time()
     if not result.ok:
         last = (result.stderr.strip() or "no output").splitlines()[-1]

@@ -10,6 +10,7 @@ Argument: one JSON document, see labctl.probe.gather.request.  Output: one JSON 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -75,6 +76,8 @@ def run_all(
             )
             running.append((name, process, out, err))
         except OSError as error:
+            os.close(out)
+            os.close(err)
             results[name] = {"rc": None, "out": "", "err": f"{words[0]}: {error.strerror}"}
     for name, process, out, err in running:
         try:
@@ -82,6 +85,10 @@ def run_all(
             results[name] = {"rc": rc, "out": _read(out), "err": _read(err)[-2000:]}
         except subprocess.TimeoutExpired:
             process.kill()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.2)
+            os.close(out)
+            os.close(err)
             results[name] = {"rc": None, "out": "", "err": f"no answer within {timeout:.0f} s"}
     return results
 
@@ -116,9 +123,7 @@ def ping(addresses: Sequence[str], timeout: float) -> dict[str, bool]:
     return {address: answered.get(address, False) for address in addresses}
 
 
-def nameserver_answers(
-    timeout: float, path: str = "/etc/resolv.conf", port: int = 53
-) -> bool | None:
+def nameserver_answers(timeout: float, path: str = "/etc/resolv.conf", port: int = 53) -> bool | None:
     """Whether a name server of resolv.conf answers for the DNS root; None when none is named."""
     servers = [line.split()[1] for line in _lines(path) if line.split()[:1] == ["nameserver"] and "." in line]
     if not servers:

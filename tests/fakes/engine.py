@@ -110,6 +110,10 @@ class FakeEngine:
     def node(self, name: str) -> FakeNode:
         return FakeNode(self, name)
 
+    def console(self, name: str) -> str:
+        self._call("console", name)
+        return ""
+
     def close(self) -> None:
         self.closed = True
 

@@ -160,6 +160,7 @@ BROKEN: list[tuple[str, str | None, Edit, tuple[str, ...]]] = [
     ("dc", None, view(dc=""), ("node1",)),
     ("dc", None, view(dc="node4.example.com"), ("node4",)),
     ("dc", None, lambda own: replace(own, cluster=None), ()),
+    ("dc", None, lambda own: replace(own, cluster=None), ("node3",)),
     ("nodes.online", None, member(N3, online=False), ()),
     ("nodes.online", None, member(N3, unclean=True), ()),
     ("nodes.online", None, member(N3, pending=True), ()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from labctl.engine.base import Machine, State
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
 from labctl.lab.status import status_document
-from labctl.probe.facts import Facts, ProbeFailure, parse_node
+from labctl.probe.facts import Facts, NodeFacts, ProbeFailure, parse_node
 from tests.fakes import recorded
 
 
@@ -106,6 +107,14 @@ def test_the_state_in_one_word(lab: Lab, states: tuple[State, ...], facts: Facts
     document = status_document(lab, machines(*states), facts)
     assert document["state"] == expected
     assert [node["state"] for node in document["nodes"]] == [state.value for state in states]
+
+
+def test_a_lab_whose_pacemaker_is_mute_on_one_node_is_not_up(lab: Lab) -> None:
+    table = recorded.facts("healthy")
+    own = table["node2"]
+    assert isinstance(own, NodeFacts)
+    table["node2"] = replace(own, cluster=None)
+    assert status_document(lab, machines(*ON), table)["state"] == "degraded"
 
 
 def test_running_nodes_without_a_cluster_are_called_nodes(lab: Lab) -> None:

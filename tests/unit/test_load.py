@@ -226,14 +226,15 @@ def test_the_schema_is_json_and_knows_every_place() -> None:
     assert known_keys(("no", "such", "place")) == ()
 
 
-def test_data_files_stand_in_the_wheel_or_beside_the_package(tmp_path: Path) -> None:
+def test_data_files_are_the_clones_or_those_in_the_wheel(tmp_path: Path) -> None:
     package = tmp_path / "labctl"
     (package / "data").mkdir(parents=True)
+    (tmp_path / "compose.yaml").touch()  # beside an installed package: another one's
     with pytest.raises(HostLacks) as caught:
         find("compose.yaml", package)
     assert caught.value.mend
-    (tmp_path / "compose.yaml").touch()
-    assert find("compose.yaml", package) == tmp_path / "compose.yaml"
     (package / "data" / "compose.yaml").touch()
     assert find("compose.yaml", package) == package / "data" / "compose.yaml"
+    (tmp_path / "pyproject.toml").touch()  # now it is a clone, whose files win
+    assert find("compose.yaml", package) == tmp_path / "compose.yaml"
     assert "compose.yaml" in NAMES

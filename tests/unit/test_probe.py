@@ -1,4 +1,4 @@
-"""What a node's answer becomes: facts from recorded documents, with tools missing, and other versions' words."""
+"""What a node's answer becomes: facts, also with tools missing and in other versions' words."""
 
 from __future__ import annotations
 
@@ -81,13 +81,17 @@ def test_without_any_tool_there_are_facts_and_reasons() -> None:
     assert facts.names["node1"] == ("192.168.90.110",)
 
 
-@pytest.mark.parametrize("garbage", ["", "{", "<a", "<pacemaker-result/>", "nodeid: x", "\x00,,,,,,", "[1, 2]"])
+GARBAGE = ["", "{", "<a", "<pacemaker-result/>", "nodeid: x", "\x00,,,,,,", "a,b,1,c,d,9", "[1, 2]", "{}"]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
 def test_garbage_from_a_tool_is_no_fact(garbage: str) -> None:
     document = recorded.document("healthy", "node1")
     for name in document["commands"]:
         document["commands"][name] = {"rc": 0, "out": garbage, "err": ""}
     facts = parse_node(document)
-    assert (facts.cluster, facts.fencing, facts.tracking, facts.legs, facts.units) == (None, None, None, {}, {})
+    assert (facts.cluster, facts.fencing, facts.tracking) == (None, None, None)
+    assert (facts.legs, facts.units, facts.sources) == ({}, {}, ())
     assert facts.corosync is None or facts.corosync.members == {}
 
 

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,9 +61,9 @@ def test_programs_run_side_by_side_and_none_is_waited_for_in_vain() -> None:
 
 
 def test_echo_requests_find_who_answers() -> None:
-    found = script.ping(["127.0.0.1", "127.0.0.9", "192.0.2.1"], 0.4)
+    found = script.ping(["127.0.0.1", "127.0.0.9", "255.255.255.255"], 0.4)
     if os.geteuid() == 0 and found:
-        assert found == {"127.0.0.1": True, "127.0.0.9": True, "192.0.2.1": False}
+        assert found == {"127.0.0.1": True, "127.0.0.9": True, "255.255.255.255": False}
     else:
         assert found == {}  # without CAP_NET_RAW nothing is claimed
 
@@ -127,7 +128,7 @@ def test_each_bmc_is_asked_once_and_not_by_its_own_node(lab: Lab) -> None:
     for off in ("", "node1", "node4"):
         on = [node for node in lab.nodes if node.name != off]
         asked = {node.name: [bmc["node"] for bmc in request(lab, node, on)["bmcs"]] for node in on}
-        assert sorted(sum(asked.values(), [])) == list(NODES)
+        assert sorted(target for targets in asked.values() for target in targets) == list(NODES)
         assert not [name for name, targets in asked.items() if name in targets]
     assert request(lab, lab.nodes[0], [lab.nodes[0]])["bmcs"][0]["node"] == "node2"
 
@@ -144,7 +145,8 @@ def test_gather_asks_each_node_once(lab: Lab) -> None:
     engine = answers()
     found = gather(engine, lab, timeout=8)
     assert list(found) == list(NODES)
-    assert all(isinstance(facts, NodeFacts) and facts.hostname.startswith(name) for name, facts in found.items())
+    names = {name: facts.hostname for name, facts in found.items() if isinstance(facts, NodeFacts)}
+    assert names == {name: f"{name}.example.com" for name in NODES}
     assert sorted(engine.called("run")) == [("run", name) for name in NODES]
     assert engine.called("observe") == [("observe", "")]
 
@@ -160,8 +162,8 @@ def test_a_clock_is_narrowed_down_between_two_readings(lab: Lab) -> None:
     facts = gather(answers(), lab, ["node1"], timeout=8)["node1"]
     assert isinstance(facts, NodeFacts)
     least, most = facts.clock
-    assert least >= most - 60
-    assert round(most - least - (facts.ended - facts.started)) <= 60
+    assert least < most + (facts.ended - facts.started)
+    assert abs(least - (facts.ended - time.time())) < 600
 
 
 def test_nodes_that_are_not_on_are_failures_with_a_reason(lab: Lab) -> None:
@@ -198,10 +200,10 @@ def test_an_odd_answer_is_a_failure_of_that_node_alone(lab: Lab, answer: Result,
 
 def test_errors_of_the_engine_are_failures_too(lab: Lab) -> None:
     engine = answers()
-    engine.failures["run"] = TimedOut("podman did not answer.")
+    engine.failures["run"] = TimedOut("podman did not answer.", details="$ python3\nread timed out")
     found = gather(engine, lab, timeout=8)
     assert {failure.reason for failure in found.values() if isinstance(failure, ProbeFailure)} == {
-        "it does not answer: podman did not answer."
+        "it does not answer: podman did not answer. read timed out"
     }
     engine.failures["observe"] = ActionFailed("The lab's podman service does not answer.")
     assert gather(engine, lab, ["node1"], timeout=8) == {

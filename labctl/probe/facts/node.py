@@ -217,7 +217,8 @@ def _tracking(text: str) -> Tracking | None:
 def _sources(text: str) -> tuple[TimeSource, ...]:
     """Lines of commas: mode, state, address, stratum, poll, reach (octal), …"""
     rows = [line.split(",") for line in text.splitlines()]
-    return tuple(TimeSource(row[2], row[1], int(row[3]), int(row[5], 8)) for row in rows if len(row) >= 6)
+    rows = [row for row in rows if len(row) >= 6 and row[3].isdecimal() and row[5].isdecimal()]
+    return tuple(TimeSource(row[2], row[1], int(row[3]), int(row[5], 8)) for row in rows)
 
 
 def _controller(text: str) -> str:

@@ -13,8 +13,11 @@ say() { printf 'ci: %s\n' "$*"; }
 ended() {
     code=$?
     if [ "$code" -ne 0 ]; then
-        say "failed ($code); collecting the lab's logs in reports/lab.log"
-        ./lab logs --lab "$lab" >reports/lab.log 2>&1 || true
+        say "failed ($code); reports/ gets what doctor, ls, validate and logs say"
+        ./lab doctor --json >reports/doctor.json || true
+        ./lab ls --json >reports/ls.json || true
+        ./lab validate --lab "$lab" --json >reports/validate.json || true
+        ./lab logs --lab "$lab" --lines 1000 >reports/lab.log 2>&1 || true
     fi
     say "./lab down --lab $lab"
     ./lab down --lab "$lab" || true
@@ -32,7 +35,7 @@ say "./lab up --lab $lab --family $family"
 ./lab up --lab "$lab" --family "$family"
 say "./lab validate --lab $lab --junit reports/validate.xml"
 ./lab validate --lab "$lab" --junit reports/validate.xml
-say "./lab down --lab $lab"
-./lab down --lab "$lab"
+say "./lab exec node1 --lab $lab -- pcs stonith fence node2.example.com"
+./lab exec node1 --lab "$lab" -- pcs stonith fence node2.example.com
 say "./lab test"
-LABCTL_FAMILY=$family ./lab test --junit-xml=reports/tests.xml
+LABCTL_FAMILY=$family ./lab test --junitxml=reports/junit.xml

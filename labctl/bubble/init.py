@@ -44,6 +44,9 @@ def main() -> int:
         listeners = [(forward, listen(forward.first, forward.last)) for forward in settings.forwards]
         host_network = os.open("/proc/self/ns/net", os.O_RDONLY)
         own_network(settings.subnets)
+        # Nodes are root on machines of their own, but the clock, the modules, the log and the
+        # raw memory are the host's.
+        kernel.drop_capabilities(kernel.CAPABILITIES)
     except Exception as error:  # noqa: BLE001 (PID 1 has nobody above it; the host side shows this)
         log.error("bubble: %s", error)
         tell(settings, {"error": str(error)})

@@ -88,14 +88,18 @@ class PowerSupply:
         self._members = settings.members
         self._engine = engine
         self._starting: dict[str, threading.Event] = {}
+        # Switched on, yet there is no machine behind the switch: its container was removed. A BMC
+        # that refused would keep the others from ever taking that node for fenced.
+        self._without_machine: set[str] = set()
         self._lock = threading.Lock()
 
     def is_on(self, name: str) -> bool:
-        return name in self._starting or self._engine.is_on(name)
+        return name in self._starting or name in self._without_machine or self._engine.is_on(name)
 
     def power_off(self, name: str) -> None:
         with self._lock:
             cancelled = self._starting.pop(name, None)
+            self._without_machine.discard(name)
         if cancelled is not None:
             cancelled.set()
         self._engine.power_off(name)
@@ -103,6 +107,9 @@ class PowerSupply:
     def power_on(self, name: str) -> None:
         with self._lock:
             if name in self._starting or self._engine.is_on(name):
+                return
+            if name not in self._engine.observe():
+                self._without_machine.add(name)
                 return
             cancelled = self._starting[name] = threading.Event()
         threading.Thread(target=self._start, args=(name, cancelled), daemon=True).start()

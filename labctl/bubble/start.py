@@ -131,7 +131,7 @@ def start(places: LabPlaces, settings: Settings, *, timeout: float = 20.0) -> Bu
         raise HostLacks(
             "The lab's namespaces could not be made." if "port " not in reason else f"{reason}.",
             details=reason if "port " not in reason else "",
-            mend=f"labctl doctor --lab {places.lab}" if "port " not in reason else "",
+            mend="labctl doctor" if "port " not in reason else "",
         )
     bubble = find(places)
     if bubble is None:
@@ -200,11 +200,12 @@ def _cgroup2_mounts() -> list[Path]:
 
 
 def _processes() -> Iterator[tuple[int, Sequence[str]]]:
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                raw = Path(entry.path, "cmdline").read_bytes()
-                yield int(entry.name), raw.decode(errors="replace").rstrip("\0").split("\0")
+    with os.scandir("/proc") as entries:
+        for entry in entries:
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    raw = Path(entry.path, "cmdline").read_bytes()
+                    yield int(entry.name), raw.decode(errors="replace").rstrip("\0").split("\0")
 
 
 def run_inside(bubble: Bubble, argv: Sequence[str], *, timeout: float) -> str:

@@ -40,6 +40,12 @@ def register(app: typer.Typer) -> None:
 def up(
     lab: LabOption = DEFAULT_LAB,
     file: FileOption = None,
+    override: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--override", "-o", metavar="FILE", help="A file of changes on top, by Compose's rules."
+        ),
+    ] = None,
     nodes: Annotated[int | None, typer.Option("--nodes", "-n", help="How many nodes, 2 to 16.")] = None,
     scenario: Annotated[
         str | None, typer.Option("--scenario", help="A named change of the lab: two-node, …")
@@ -68,6 +74,7 @@ def up(
     request = Request(
         lab=lab,
         file=file,
+        overrides=tuple(override or ()),
         scenario=scenario,
         nodes=nodes,
         family=family,
@@ -136,7 +143,8 @@ def _summary(
                 f"  pcsd        https://127.0.0.1:{port}   (hacluster, {lab.credentials.hacluster_password})"
             )
     console.line(f"  look        labctl status{flag}   ·   labctl validate{flag}")
-    console.line(f"  try         labctl exec {first}{flag} -- pcs status")
+    if until is not Until.NODES:
+        console.line(f"  try         labctl exec {first}{flag} -- pcs status")
     console.line(f"  clear away  labctl down{flag}")
 
 
@@ -181,6 +189,7 @@ def status(
 
 
 def _status(places: LabPlaces, name: str) -> dict[str, Any]:
+    from labctl.engine.base import Machine, State
     from labctl.lab import bubble as lab_bubble
     from labctl.lab import record
     from labctl.lab.status import status_document
@@ -194,6 +203,8 @@ def _status(places: LabPlaces, name: str) -> dict[str, Any]:
         engine = lab_bubble.engine(name, places)
         machines = engine.observe()
         facts = gather(engine, described_lab, timeout=10)
+    else:
+        machines = {node.name: Machine(node.name, State.OFF) for node in described_lab.nodes}
     document: dict[str, Any] = status_document(described_lab, machines, facts)
     return document
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 import typer.exceptions
@@ -82,15 +82,14 @@ def run(arguments: list[str]) -> int:
         result: object = app(args=arguments, prog_name="labctl", standalone_mode=False)
         return result if isinstance(result, int) else OK
     except typer.Exit as asked:
+        if asked.exit_code == INTERRUPTED:  # typer's word for Ctrl-C
+            _interrupted()
         return asked.exit_code
     except typer.exceptions.TyperException as error:
         console.error(UsageError(error.format_message(), mend="labctl --help"))
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
-        console.note("Interrupted. `labctl up` carries on, `labctl down` clears away.")
-        # Threads may still wait for a node's answer; nobody waits for them any more.
-        sys.stdout.flush()
-        os._exit(INTERRUPTED)
+        _interrupted()
     except BrokenPipeError:
         # The reader has gone (labctl … | head); nothing is wrong, and nothing can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -132,3 +131,11 @@ def _bug(error: Exception) -> int:
         "and what `labctl doctor --json` prints."
     )
     return BUG
+
+
+def _interrupted() -> NoReturn:
+    """Say how to go on, and end at once."""
+    console.note("Interrupted. `labctl up` carries on, `labctl down` clears away.")
+    # Threads may still wait for a node's answer; nobody waits for them any more.
+    sys.stdout.flush()
+    os._exit(INTERRUPTED)

@@ -89,10 +89,8 @@ class PodmanEngine:
     # -- machines -------------------------------------------------------------------------
 
     def observe(self) -> Mapping[str, Machine]:
-        filters = json.dumps({"label": [f"{LABEL_LAB}={self._lab}"]})
-        listed = self._call("GET", "/containers/json", params={"all": "true", "filters": filters}).json()
         machines = {}
-        for item in listed or ():
+        for item in self._listed():
             name = item["Names"][0]
             labels = item.get("Labels") or {}
             machines[name] = Machine(
@@ -238,15 +236,26 @@ class PodmanEngine:
         self._call("POST", f"/containers/{name}/unpause")
 
     def exits(self) -> Iterator[tuple[str, int]]:
-        """Each node that goes down from now on, with its exit code; ends when podman goes."""
+        """Each node that is down, then each that goes down, with its exit code; ends when podman goes."""
+        for item in self._listed():
+            if STATES.get(item["State"], State.OFF) is State.OFF and item["State"] != "created":
+                yield item["Names"][0], int(item.get("ExitCode", 0))
         filters = json.dumps({"event": ["died"], "label": [f"{LABEL_LAB}={self._lab}"]})
         answer = self._call(
             "GET", "/events", params={"stream": "true", "filters": filters}, timeout=None, stream=True
         )
-        for line in answer.iter_lines():
-            if line:
-                attributes = json.loads(line)["Actor"]["Attributes"]
-                yield attributes["name"], int(attributes["containerExitCode"])
+        for line in self._lines(answer):
+            attributes = json.loads(line)["Actor"]["Attributes"]
+            yield attributes["name"], int(attributes["containerExitCode"])
+
+    def _lines(self, answer: Any) -> Iterator[bytes]:
+        """The lines of a streamed answer. Raises ActionFailed when podman goes in between."""
+        import requests
+
+        try:
+            yield from (line for line in answer.iter_lines() if line)
+        except requests.exceptions.RequestException as error:
+            raise ActionFailed("The lab's podman service ended.", details=str(error)) from None
 
     # -- inside ---------------------------------------------------------------------------
 
@@ -304,6 +313,13 @@ class PodmanEngine:
         if api is not None:
             api.close()
             self._local.api = None
+
+    def _listed(self) -> list[dict[str, Any]]:
+        filters = json.dumps({"label": [f"{LABEL_LAB}={self._lab}"]})
+        listed: list[dict[str, Any]] | None = self._call(
+            "GET", "/containers/json", params={"all": "true", "filters": filters}
+        ).json()
+        return listed or []
 
     # -- the wire -------------------------------------------------------------------------
 

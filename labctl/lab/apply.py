@@ -108,13 +108,20 @@ def _on_node(name: str, actions: Sequence[Action], context: Context, living: str
             _systemctl_start(context, name, "pcsd", "corosync", "pacemaker")
         elif action.do is Do.START_CLUSTER:
             context.say(f"{name}: starting its cluster daemons{because}")
+            _await_departure(context, name)
             _systemctl_start(context, name, "corosync", "pacemaker")
         elif action.do is Do.START_PCSD:
             _systemctl_start(context, name, "pcsd")
 
 
 def _start(context: Context, name: str) -> None:
-    """Switch a node on when the others have noticed that it was off (see state.still_member)."""
+    """Switch a node on when the others have noticed that it was off."""
+    _await_departure(context, name)
+    context.engine.start(name)
+
+
+def _await_departure(context: Context, name: str) -> None:
+    """Wait until the others no longer count a node in whose corosync is gone (see state.still_member)."""
     node = context.lab.node(name)
     addresses = [str(leg.address) for leg in node.interfaces]
     machines = context.engine.observe()
@@ -130,7 +137,6 @@ def _start(context: Context, name: str) -> None:
             timeout=60,
             every=0.3,
         )
-    context.engine.start(name)
 
 
 def _set_passwords(context: Context, name: str) -> None:
@@ -231,7 +237,7 @@ def await_cluster(context: Context) -> None:
             if not member.view:
                 continue
             view = member.view
-            missing = sorted(member.nodelist - view.online)
+            missing = sorted(member.nodelist - (view.online - view.unclean))
             stopped = sorted(name for name, at in view.fencing.items() if at != "Started")
             last = (
                 f"DC {view.dc or 'not elected'}, {'with' if view.quorate else 'no'} quorum, "

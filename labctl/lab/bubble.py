@@ -30,7 +30,6 @@ network_config_dir = "{networks}"
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
-runtime = "crun"
 tmp_dir = "/run/libpod"
 [containers]
 # Hosts without the pids controller refuse any limit but none.

@@ -16,7 +16,7 @@ FORMAT = 1  # raised whenever an older lab's folder cannot be carried on with
 class Record:
     """One lab. image: id of the node image.  empty_cib: what its Pacemaker starts from.
 
-    file, scenario, nodes: how `up` was called, so that later commands see the same lab.
+    file, overrides, scenario, nodes: how `up` was called, so that later commands see the same lab.
     """
 
     lab: str
@@ -26,6 +26,7 @@ class Record:
     until: str
     nodes: int
     file: str = ""
+    overrides: tuple[str, ...] = ()
     scenario: str = ""
     version: str = labctl.__version__
     format: int = FORMAT
@@ -50,7 +51,7 @@ def load(path: Path, lab: str) -> Record | None:
             mend=anew,
         )
     try:
-        return Record(**raw)
+        return Record(**{**raw, "overrides": tuple(raw.get("overrides", ()))})
     except TypeError as error:
         raise BadFile(
             f"The record of lab {lab}, {path}, is damaged.", details=str(error), mend=anew

@@ -32,6 +32,7 @@ class Request:
 
     lab: str
     file: Path | None = None
+    overrides: tuple[Path, ...] = ()
     scenario: str | None = None
     nodes: int | None = None
     family: str | None = None
@@ -119,9 +120,11 @@ def bring_up(request: Request, progress: Progress) -> Outcome:
 
 def described(request: Request, before: Record | None) -> Lab:
     """The lab as its file says, with what earlier calls of `up` asked for. Raises BadFile, UsageError."""
-    file, scenario, nodes, family = request.file, request.scenario, request.nodes, request.family
+    file, overrides, scenario = request.file, request.overrides, request.scenario
+    nodes, family = request.nodes, request.family
     if before is not None:
         file = file or (Path(before.file) if before.file else None)
+        overrides = overrides or tuple(Path(name) for name in before.overrides)
         scenario = scenario or before.scenario or None
         nodes = nodes or (before.nodes if not request.scenario and not request.file else None)
         if family not in (None, "auto", before.family):
@@ -136,7 +139,7 @@ def described(request: Request, before: Record | None) -> Lab:
                 f"Lab {request.lab} has {before.nodes} nodes, not {nodes}.",
                 mend=f"labctl down --lab {request.lab} && labctl up --lab {request.lab} --nodes {nodes}",
             )
-    lab = load_lab(request.lab, file=file, scenario=scenario, nodes=nodes)
+    lab = load_lab(request.lab, file=file, overrides=overrides, scenario=scenario, nodes=nodes)
     return lab.model_copy(update={"family": family}) if family else lab
 
 
@@ -240,6 +243,8 @@ def _remember(lab: Lab, places: LabPlaces, image: BuiltImage, request: Request) 
             until=request.until.value,
             nodes=len(lab.nodes),
             file=str(request.file.resolve()) if request.file else before.file if before else "",
+            overrides=tuple(str(path.resolve()) for path in request.overrides)
+            or (before.overrides if before else ()),
             scenario=request.scenario or (before.scenario if before else ""),
         ),
     )

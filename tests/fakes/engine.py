@@ -75,8 +75,8 @@ class FakeEngine:
 
     def stop(self, name: str, *, timeout: float) -> None:
         with self._call("stop", name, timeout):
-            self._machine(name)
-            self._set(name, State.OFF)
+            if self._machine(name).state is not State.OFF:
+                self._set(name, State.OFF)
 
     def remove(self, name: str) -> None:
         with self._call("remove", name):
@@ -85,12 +85,12 @@ class FakeEngine:
 
     def is_on(self, name: str) -> bool:
         with self._call("is_on", name):
-            return self._machine(name).state in {State.ON, State.FROZEN}
+            return name in self._machines and self._machines[name].state in {State.ON, State.FROZEN}
 
     def power_off(self, name: str) -> None:
         with self._call("power_off", name):
-            self._machine(name)
-            self._set(name, State.OFF)
+            if name in self._machines:
+                self._set(name, State.OFF)
 
     def power_on(self, name: str) -> None:
         with self._call("power_on", name):

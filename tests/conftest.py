@@ -1,0 +1,21 @@
+"""What holds for all tests: everything below tests/lab makes real labs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+LAB_TESTS = Path(__file__).parent / "lab"
+SKIP = "LABCTL_SKIP_LAB_TESTS"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the real tests; skip them only for a reason that somebody gave."""
+    reason = os.environ.get(SKIP)
+    for item in items:
+        if item.path.is_relative_to(LAB_TESTS):
+            item.add_marker(pytest.mark.lab)
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=f"{SKIP}: {reason}"))

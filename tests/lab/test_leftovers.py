@@ -1,0 +1,111 @@
+"""`down`, after anything, leaves the host exactly as it was found."""
+
+from __future__ import annotations
+
+import signal
+import uuid
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from labctl.run import run
+from labctl.wait import wait_until
+from tests.lab.conftest import MakeLab
+from tests.lab.driver import PATIENCE, Driver
+from tests.lab.host_snapshot import MARK, alive, marked, namespaces_below, snapshot
+
+NAME = "t-left"
+FRESH = ("--nodes", "2")
+
+
+@pytest.fixture
+def mark() -> str:
+    return uuid.uuid4().hex
+
+
+@pytest.fixture
+def lab(make_lab: MakeLab, _main: Driver) -> Iterator[Driver]:
+    """A lab beside another one, compared before and after everything that a test does with it.
+
+    The other lab is there first: the folder of labs, and labctl's cgroup, are not new.
+    """
+    found = make_lab(NAME)
+    before = snapshot(NAME)
+    yield found
+    found.down()
+    after = snapshot(NAME)
+    for subject in before:
+        assert after[subject] == before[subject], f"{subject}: not as before"
+
+
+def nothing_lives(mark: str, namespaces: set[str]) -> None:
+    assert marked(mark) == {}
+    assert alive(namespaces) == {}
+
+
+def test_after_up_and_down(lab: Driver, mark: str) -> None:
+    lab.up(*FRESH, env={MARK: mark})
+    assert marked(mark), "the mark does not reach the lab's processes"
+    inside = namespaces_below(lab.bubble().init)
+    assert len(inside) > 8, "the nodes' namespaces were not seen"
+    lab.down()
+    nothing_lives(mark, inside)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["starting the lab's namespaces", "creating", "waiting for the cluster"],
+    ids=["bubble", "nodes", "cluster"],
+)
+def test_after_a_killed_up_and_down(lab: Driver, mark: str, words: str) -> None:
+    begun = lab.begin("up", *FRESH, env={MARK: mark})
+    begun.await_words(words)
+    begun.kill()
+    inside = namespaces_below(lab.bubble().init) if lab.runs() else set()
+    lab.down()
+    nothing_lives(mark, inside)
+
+
+def kill_init(lab: Driver) -> None:
+    run(["kill", "-KILL", str(lab.bubble().init)], timeout=10)
+
+
+def kill_outer(lab: Driver) -> None:
+    run(["kill", "-KILL", str(lab.bubble().outer)], timeout=10)
+
+
+@pytest.mark.parametrize("kill", [kill_init, kill_outer], ids=["init", "unshare"])
+def test_after_a_killed_bubble(lab: Driver, mark: str, kill: Callable[[Driver], None]) -> None:
+    """Every process goes with it, before `down` is called; `down` takes the files."""
+    lab.up(*FRESH, "--until", "nodes", env={MARK: mark})
+    inside = namespaces_below(lab.bubble().init)
+    kill(lab)
+    wait_until(
+        "the processes to end",
+        lambda: not marked(mark),
+        timeout=PATIENCE,
+        last_seen=lambda: str(marked(mark)),
+    )
+    assert not lab.runs()
+    nothing_lives(mark, inside)
+    lab.down()
+
+
+def test_after_a_killed_down(lab: Driver, mark: str) -> None:
+    lab.up(*FRESH, "--until", "nodes", env={MARK: mark})
+    inside = namespaces_below(lab.bubble().init)
+    begun = lab.begin("down", env={MARK: mark})
+    wait_until("the lab to end", lambda: not lab.runs(), timeout=PATIENCE, every=0.002)
+    begun.signal(signal.SIGKILL)
+    begun.end()
+    lab.down()
+    nothing_lives(mark, inside)
+
+
+def test_a_terminal_that_closes_leaves_the_lab_running(lab: Driver) -> None:
+    """SIGHUP to the session that `up` was called from does not reach the lab."""
+    begun = lab.begin("up", *FRESH, "--until", "nodes")
+    assert begun.end() == 0, begun.said
+    run(["kill", "-HUP", f"-{begun.pid}"], timeout=10, check=False)
+    assert lab.runs()
+    assert lab.up_json("--until", "nodes")["changed"] is False

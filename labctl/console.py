@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,6 +34,11 @@ BAD = frozenset({"off", "offline", "missing", "frozen", "no", "disabled", "uncle
 def line(text: str) -> None:
     """A line of the result."""
     _out.print(text, markup=False)
+
+
+def command(text: str) -> str:
+    """The text with `labctl` as the user called it: ./lab says so in LABCTL_INVOKED_AS."""
+    return re.sub(r"\blabctl (?=[a-z-])", os.environ.get("LABCTL_INVOKED_AS", "labctl") + " ", text)
 
 
 def heading(text: str) -> None:
@@ -59,7 +66,7 @@ def error(problem: LabError) -> None:
     if problem.details:
         _err.print(Text(problem.details, style="dim"))
     if problem.mend:
-        _err.print(Text.assemble(("mend:  ", "bold green"), problem.mend))
+        _err.print(Text.assemble(("mend:  ", "bold green"), command(problem.mend)))
 
 
 def bug(text: str) -> None:
@@ -105,7 +112,7 @@ def _each(results: Sequence[Any]) -> None:
             Text.assemble((f"{mark} ", style), (f"{result.id:24}", "bold"), f" {where:10} {result.message}")
         )
         if str(result.status) == "failed" and result.hint:
-            _out.print(Text(f"    → {result.hint}", style="cyan"))
+            _out.print(Text(f"    → {command(result.hint)}", style="cyan"))
 
 
 class Steps:

@@ -23,6 +23,7 @@ from pathlib import Path
 from labctl.bubble import kernel
 from labctl.bubble.forward import listen
 from labctl.bubble.settings import Forward, Settings
+from labctl.errors import LabError
 from labctl.run import run, spawn
 
 log = logging.getLogger("labctl.bubble")
@@ -49,7 +50,10 @@ def main() -> int:
         kernel.drop_capabilities(kernel.CAPABILITIES)
     except Exception as error:  # noqa: BLE001 (PID 1 has nobody above it; the host side shows this)
         log.error("bubble: %s", error)
-        tell(settings, {"error": str(error)})
+        if isinstance(error, LabError) and error.mend:
+            tell(settings, {"error": error.message, "mend": error.mend})
+        else:
+            tell(settings, {"error": str(error)})
         return 1
     services = Services(settings, settings_file, listeners, host_network)
     services.start_all()

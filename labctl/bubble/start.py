@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,11 +127,9 @@ def start(places: LabPlaces, settings: Settings, *, timeout: float = 20.0) -> Bu
     if "error" in told:
         stop(places)
         reason = str(told["error"])
-        raise HostLacks(
-            "The lab's namespaces could not be made." if "port " not in reason else f"{reason}.",
-            details=reason if "port " not in reason else "",
-            mend="labctl doctor" if "port " not in reason else "",
-        )
+        if mend := str(told.get("mend", "")):
+            raise HostLacks(reason, mend=mend)
+        raise HostLacks("The lab's namespaces could not be made.", details=reason, mend="labctl doctor")
     bubble = find(places)
     if bubble is None:
         raise ActionFailed("The lab ended while it started.", details=log_file.read_text()[-2000:])
@@ -167,18 +164,21 @@ def stop(places: LabPlaces) -> bool:
     return bubble is not None
 
 
-def remove_cgroups(lab: str, *, timeout: float = 10.0) -> None:
-    """Remove the lab's empty cgroups, and labctl's own when this was the last lab."""
-    deadline = time.monotonic() + timeout
+def remove_cgroups(lab: str) -> None:
+    """Remove the lab's empty cgroups, and labctl's own when this was the last lab.
+
+    The kernel empties a killed cgroup a moment after its last process is gone. Raises TimedOut.
+    """
     for root in _cgroup2_mounts():
         ours = root / "labctl" / lab
-        while ours.exists() and time.monotonic() < deadline:
-            for folder in sorted(_folders(ours), key=lambda path: -len(path.parts)):
+
+        def gone(top: Path = ours) -> bool:
+            for folder in sorted(_folders(top), key=lambda path: -len(path.parts)):
                 with contextlib.suppress(OSError):
                     folder.rmdir()
-            if ours.exists():
-                # The kernel empties a killed cgroup a moment after its last process is reaped.
-                wait_until("the kernel", lambda: True, timeout=1)
+            return not top.exists()
+
+        wait_until(f"the cgroups of lab {lab} to empty", gone, timeout=10, every=0.02)
         with contextlib.suppress(OSError):
             (root / "labctl").rmdir()
         return

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labctl import console, run
 from labctl.cli.frame import DEFAULT_LAB, LabOption, require_lab, require_root, require_running
 from labctl.errors import FAILED, OK, LabError, UsageError
-from labctl.lab import bubble as lab_bubble
-from labctl.lab import record
-from labctl.lab.model import Lab
-from labctl.lab.up import Request, described
 from labctl.places import LabPlaces
+
+if TYPE_CHECKING:
+    from labctl.lab.model import Lab
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 FORWARD = re.compile(r"(?:(?P<host>\d{1,5}):)?(?P<address>[^:\s]+):(?P<port>\d{1,5})")
@@ -34,6 +33,9 @@ def register(app: typer.Typer) -> None:
 
 
 def _known(places: LabPlaces, lab: str) -> Lab:
+    from labctl.lab import record
+    from labctl.lab.up import Request, described
+
     return described(Request(lab=lab), record.load(places.record, lab))
 
 
@@ -108,6 +110,8 @@ def logs(
         for file in sorted(places.logs.glob("*.log")):
             console.heading(f"== {file.name}")
             console.line("\n".join(file.read_text(errors="replace").splitlines()[-lines:]))
+    from labctl.lab import bubble as lab_bubble
+
     engine = lab_bubble.engine(lab, places)
     worst = OK
     for name in names:
@@ -149,6 +153,8 @@ def podman(context: typer.Context, lab: LabOption = DEFAULT_LAB) -> int:
     require_root("podman")
     places, bubble = require_running(lab)
     words = [*bubble.enter("--mount", "--net", "--pid", "--cgroup"), "podman", *context.args]
+    from labctl.lab import bubble as lab_bubble
+
     return run.attach(words, env=lab_bubble.podman_environment(places))
 
 

@@ -129,23 +129,27 @@ def _summary(
     lab: Any, seconds: float, forwards: tuple[tuple[int, int, str, int], ...], name: str, until: Until
 ) -> None:
     flag = "" if name == DEFAULT_LAB else f" --lab {name}"
+
+    def tell(text: str) -> None:
+        console.line(console.command(text))
+
     console.heading(f"Lab {name} is up: {len(lab.nodes)} nodes ({lab.family}) in {seconds:.1f} s.")
     first = lab.nodes[0].name
     if until is Until.NODES:
-        console.line("The nodes run; there is no cluster yet. The rest is yours, or: " + f"labctl up{flag}")
+        tell("The nodes run; there is no cluster yet. The rest is yours, or: " + f"labctl up{flag}")
     else:
         fencing = "fencing on" if lab.fencing.enabled else "no fencing"
-        console.line(f"Cluster {lab.cluster.name}: quorate, {fencing}, one BMC per node.")
-    console.line(f"  get in      labctl ssh {first}{flag}")
+        tell(f"Cluster {lab.cluster.name}: quorate, {fencing}, one BMC per node.")
+    tell(f"  get in      labctl ssh {first}{flag}")
     for port, _, _, inside in forwards:
         if inside == 2224:
-            console.line(
+            tell(
                 f"  pcsd        https://127.0.0.1:{port}   (hacluster, {lab.credentials.hacluster_password})"
             )
-    console.line(f"  look        labctl status{flag}   ·   labctl validate{flag}")
+    tell(f"  look        labctl status{flag}   ·   labctl validate{flag}")
     if until is not Until.NODES:
-        console.line(f"  try         labctl exec {first}{flag} -- pcs status")
-    console.line(f"  clear away  labctl down{flag}")
+        tell(f"  try         labctl exec {first}{flag} -- pcs status")
+    tell(f"  clear away  labctl down{flag}")
 
 
 def status(
@@ -263,7 +267,7 @@ def ls(as_json: JsonOption = False) -> int:
     if as_json:
         console.document({"labs": found})
     elif not found:
-        console.line("No lab. Make one: labctl up")
+        console.line(console.command("No lab. Make one: labctl up"))
     else:
         rows = [
             [

@@ -135,7 +135,7 @@ def _bug(error: Exception) -> int:
 
 def _interrupted() -> NoReturn:
     """Say how to go on, and end at once."""
-    console.note("Interrupted. `labctl up` carries on, `labctl down` clears away.")
+    console.note(console.command("Interrupted. `labctl up` carries on, `labctl down` clears away."))
     # Threads may still wait for a node's answer; nobody waits for them any more.
     sys.stdout.flush()
     os._exit(INTERRUPTED)

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from labctl.lab.model import Lab, NodeSpec
 from labctl.run import Result
+
+if TYPE_CHECKING:  # pydantic takes a fifth of a second, and the lab's own daemon needs none of it
+    from labctl.lab.model import Lab, NodeSpec
 
 
 class State(StrEnum):

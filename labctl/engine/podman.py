@@ -21,11 +21,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 from labctl.engine.base import File, Machine, State
 from labctl.errors import ActionFailed, CommandFailed, TimedOut
-from labctl.lab.model import Lab, NodeSpec
 from labctl.run import Result
 
 if TYPE_CHECKING:
     from podman.api.client import APIClient
+
+    from labctl.lab.model import Lab, NodeSpec
 
 LABEL_LAB = "labctl.lab"
 LABEL_SPEC = "labctl.spec"

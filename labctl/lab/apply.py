@@ -28,6 +28,8 @@ from labctl.wait import wait_until
 # Generous: what a small machine takes for many nodes, not what a good one does.
 BOOT_SECONDS = 60.0
 PER_NODE_SECONDS = 15.0
+# A node that was fenced or rebooted is off until the others have noticed; for longer, it is broken.
+OFF_SECONDS = 30.0
 CLUSTER_SECONDS = 90.0
 SYSTEMCTL_SECONDS = 60.0
 # So long may a machine be off while the cluster forms: the time that a power cycle takes.
@@ -90,7 +92,9 @@ def _on_node(name: str, actions: Sequence[Action], context: Context, living: str
             context.say(f"{name}: creating{because}")
             node = context.lab.node(name)
             engine.create(context.lab, node, context.image.id, _files(context, node, action.part, living))
-            _start(context, name)
+            if action.part is Part.JOIN:
+                _await_departure(context, name)
+            engine.start(name)
             _set_passwords(context, name)
         elif action.do is Do.START_NODE:
             context.say(f"{name}: starting{because}")
@@ -177,10 +181,15 @@ def await_boot(context: Context) -> None:
 
     def one(node: NodeSpec) -> None:
         member = Member()
+        last_on = time.monotonic()
 
         def booted() -> bool:
-            nonlocal member
+            nonlocal member, last_on
             member = state.ask(context.engine.node(node.name))
+            if not member.silent or context.engine.is_on(node.name):
+                last_on = time.monotonic()
+            elif time.monotonic() - last_on > OFF_SECONDS:
+                raise ActionFailed(f"{node.name} went off while it booted.", details=member.silent)
             return member.booted
 
         try:
@@ -191,8 +200,8 @@ def await_boot(context: Context) -> None:
                 every=0.2,
                 last_seen=lambda: member.silent or "systemd is still starting units",
             )
-        except TimedOut as error:
-            raise TimedOut(
+        except ActionFailed as error:
+            raise type(error)(
                 error.message,
                 details=f"{error.details}\n{last_words(context.engine, node.name)}",
                 mend=f"labctl logs {node.name} --lab {context.lab.name}",

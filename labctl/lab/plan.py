@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from labctl.engine.base import State
-from labctl.lab.model import Lab, NodeSpec
-from labctl.lab.observe import Observed
+
+if TYPE_CHECKING:
+    from labctl.lab.model import Lab, NodeSpec
+    from labctl.lab.observe import Observed
 
 
 class Until(StrEnum):

@@ -99,6 +99,8 @@ def bring_up(request: Request, progress: Progress) -> Outcome:
         before = record.load(places.record, request.lab)
         lab = described(request, before)
         store = ImageStore(image_store())
+        if bubble.find(places) is None:
+            require_podman()  # before anything else reads what an old one prints
         with progress.during("image"):
             image = find_image(lab.family, store=store)
         if request.dry_run:
@@ -166,7 +168,6 @@ def _carry_out(
     _remember(lab, places, image, request)
     done: list[Action] = []
     if bubble.find(places) is None:
-        require_podman()
         with progress.during("bubble"):
             start = Action(Do.START_BUBBLE, reason="the lab's namespaces do not run")
             apply.apply([start], context, {})

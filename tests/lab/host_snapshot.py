@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -96,11 +97,18 @@ def namespaces_below(init: int) -> set[str]:
     return found - ours
 
 
-def alive(namespaces: set[str]) -> dict[str, list[int]]:
-    """Which of these namespaces some process is still in."""
+def clock() -> int:
+    """Now, in the kernel's ticks since boot, as processes' start times are told (proc_pid_stat(5))."""
+    return int(time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK"))
+
+
+def alive(namespaces: set[str], *, older_than: int) -> dict[str, list[int]]:
+    """Which of these namespaces some process is still in that started before a time of clock()."""
     found: dict[str, list[int]] = {}
     for pid in _pids():
         with contextlib.suppress(OSError):
+            if int(_stat(pid)[19]) >= older_than:
+                continue
             for each in namespaces & namespaces_of(pid):
                 found.setdefault(each, []).append(pid)
     return found
@@ -114,8 +122,13 @@ def _descends(pid: int, ancestor: int) -> bool:
     while pid > 1:
         if pid == ancestor:
             return True
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        pid = int(_stat(pid)[1])
     return False
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of proc_pid_stat(5) from the third on, the state: 1 is the parent, 19 the start."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 def _ip(*words: str) -> list[Any]:

@@ -44,17 +44,24 @@ def worn(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive
     lab.down()
 
 
-@pytest.mark.parametrize("damage", [garbage, emptied, older, remove], ids=lambda damage: damage.__name__)
+DAMAGES = [
+    *((what, damage) for what in ("lab.json", "secrets/secrets.json") for damage in (garbage, older)),
+    *((what, emptied) for what in ("lab.json", "secrets/secrets.json", "conf/bubble.json", "ready.json")),
+    *(
+        (what, remove)
+        for what in ("lab.json", "secrets", "conf/bubble.json", "ready.json", "networks", "conf")
+    ),
+]
+
+
 @pytest.mark.parametrize(
-    "what", ["lab.json", "secrets/secrets.json", "conf/bubble.json", "ready.json", "networks", "conf"]
+    ("what", "damage"), DAMAGES, ids=[f"{what}-{damage.__name__}" for what, damage in DAMAGES]
 )
 def test_a_damaged_folder(worn: Driver, what: str, damage: Callable[[Path], None]) -> None:
     """`up` either mends it or says how; `down`, which needs no file to be whole, always works."""
     path = worn.places.root / what
     if not worn.runs():
         worn.up(*TWO)
-    if path.is_dir() and damage is not remove:
-        pytest.skip("a folder: only its removal is tried")
     damage(path)
     seen = worn("up", *TWO, check=False)
     for verb in ("status", "validate", "ls"):

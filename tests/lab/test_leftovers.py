@@ -12,7 +12,7 @@ from labctl.run import run
 from labctl.wait import wait_until
 from tests.lab.conftest import MakeLab
 from tests.lab.driver import PATIENCE, Driver
-from tests.lab.host_snapshot import MARK, alive, marked, namespaces_below, snapshot
+from tests.lab.host_snapshot import MARK, alive, clock, marked, namespaces_below, snapshot
 
 NAME = "t-left"
 FRESH = ("--nodes", "2")
@@ -38,9 +38,12 @@ def lab(make_lab: MakeLab, _main: Driver) -> Iterator[Driver]:
         assert after[subject] == before[subject], f"{subject}: not as before"
 
 
-def nothing_lives(mark: str, namespaces: set[str]) -> None:
+def down_leaves_nothing(lab: Driver, mark: str, namespaces: set[str]) -> None:
+    """Numbers of namespaces are used again at once, so only what is older than `down` counts."""
+    began = clock()
+    lab.down()
     assert marked(mark) == {}
-    assert alive(namespaces) == {}
+    assert alive(namespaces, older_than=began) == {}
 
 
 def test_after_up_and_down(lab: Driver, mark: str) -> None:
@@ -48,8 +51,7 @@ def test_after_up_and_down(lab: Driver, mark: str) -> None:
     assert marked(mark), "the mark does not reach the lab's processes"
     inside = namespaces_below(lab.bubble().init)
     assert len(inside) > 8, "the nodes' namespaces were not seen"
-    lab.down()
-    nothing_lives(mark, inside)
+    down_leaves_nothing(lab, mark, inside)
 
 
 @pytest.mark.parametrize(
@@ -62,8 +64,7 @@ def test_after_a_killed_up_and_down(lab: Driver, mark: str, words: str) -> None:
     begun.await_words(words)
     begun.kill()
     inside = namespaces_below(lab.bubble().init) if lab.runs() else set()
-    lab.down()
-    nothing_lives(mark, inside)
+    down_leaves_nothing(lab, mark, inside)
 
 
 def kill_init(lab: Driver) -> None:
@@ -79,6 +80,7 @@ def test_after_a_killed_bubble(lab: Driver, mark: str, kill: Callable[[Driver], 
     """Every process goes with it, before `down` is called; `down` takes the files."""
     lab.up(*FRESH, "--until", "nodes", env={MARK: mark})
     inside = namespaces_below(lab.bubble().init)
+    killed = clock()
     kill(lab)
     wait_until(
         "the processes to end",
@@ -87,8 +89,8 @@ def test_after_a_killed_bubble(lab: Driver, mark: str, kill: Callable[[Driver], 
         last_seen=lambda: str(marked(mark)),
     )
     assert not lab.runs()
-    nothing_lives(mark, inside)
-    lab.down()
+    assert alive(inside, older_than=killed) == {}
+    down_leaves_nothing(lab, mark, inside)
 
 
 def test_after_a_killed_down(lab: Driver, mark: str) -> None:
@@ -98,8 +100,7 @@ def test_after_a_killed_down(lab: Driver, mark: str) -> None:
     wait_until("the lab to end", lambda: not lab.runs(), timeout=PATIENCE, every=0.002)
     begun.signal(signal.SIGKILL)
     begun.end()
-    lab.down()
-    nothing_lives(mark, inside)
+    down_leaves_nothing(lab, mark, inside)
 
 
 def test_a_terminal_that_closes_leaves_the_lab_running(lab: Driver) -> None:

@@ -29,7 +29,11 @@ _OVERLAY = (
     'cd -- "$1" && mkdir lower upper work merged && '
     "mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work merged && : >merged/written"
 )
-_CGROUP2 = "mount -t cgroup2 none /sys/fs/cgroup && cat /sys/fs/cgroup/cgroup.controllers"
+# As a bubble does it: what is there goes first, or a pure v2 host says that it is mounted already.
+_CGROUP2 = (
+    "umount -R /sys/fs/cgroup 2>/dev/null || umount -l /sys/fs/cgroup;"
+    " mount -t cgroup2 none /sys/fs/cgroup && cat /sys/fs/cgroup/cgroup.controllers"
+)
 _LINKS = (
     "ip link add labctl0 type bridge && ip link add labctl1 type veth peer name labctl2 && "
     "ip link set labctl1 master labctl0 && ip link set labctl0 up"

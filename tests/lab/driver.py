@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -190,9 +189,7 @@ class Begun:
     def __init__(self, argv: Sequence[str], log: Path, env: Mapping[str, str] | None) -> None:
         log.unlink(missing_ok=True)
         self._log = log
-        self._process: subprocess.Popen[str] = spawn(
-            argv, log_file=log, env={"PYTHONPATH": str(ROOT), **(env or {})}
-        )
+        self._process = spawn(argv, log_file=log, env={"PYTHONPATH": str(ROOT), **(env or {})})
 
     @property
     def pid(self) -> int:

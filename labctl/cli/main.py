@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import threading
 import traceback
 from typing import Annotated, NoReturn
 
@@ -26,6 +27,8 @@ from labctl.errors import (
     UsageError,
     exit_code,
 )
+
+_asked_to_stop = threading.Event()
 
 app = typer.Typer(
     name="labctl",
@@ -68,11 +71,14 @@ def _top(
 def main() -> None:
     """Run labctl and exit with the documented code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the caller has it ignored
+        signal.signal(signal.SIGINT, _interrupt)
     sys.exit(run(sys.argv[1:]))
 
 
 def _interrupt(*_: object) -> None:
     """SIGTERM ends labctl as Ctrl-C does: in order."""
+    _asked_to_stop.set()
     raise KeyboardInterrupt
 
 
@@ -80,10 +86,10 @@ def run(arguments: list[str]) -> int:
     """Run labctl with these arguments; the exit code. Never raises."""
     try:
         result: object = app(args=arguments, prog_name="labctl", standalone_mode=False)
+        if result == INTERRUPTED and _asked_to_stop.is_set():
+            _interrupted()  # typer makes this exit code of a KeyboardInterrupt
         return result if isinstance(result, int) else OK
     except typer.Exit as asked:
-        if asked.exit_code == INTERRUPTED:  # typer's word for Ctrl-C
-            _interrupted()
         return asked.exit_code
     except typer.exceptions.TyperException as error:
         console.error(UsageError(error.format_message(), mend="labctl --help"))

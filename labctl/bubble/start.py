@@ -133,7 +133,15 @@ def start(places: LabPlaces, settings: Settings, *, timeout: float = 20.0) -> Bu
     bubble = find(places)
     if bubble is None:
         raise ActionFailed("The lab ended while it started.", details=log_file.read_text()[-2000:])
+    _leave_session(bubble)
     return bubble
+
+
+def _leave_session(bubble: Bubble) -> None:
+    """Take unshare(1) itself out of the caller's cgroup, too: systemd ends a login's at its end."""
+    for root in _cgroup2_mounts():
+        with contextlib.suppress(OSError):
+            (root / "labctl" / bubble.lab / "init" / "cgroup.procs").write_text(str(bubble.outer))
 
 
 def forwards(places: LabPlaces) -> list[tuple[int, int, str, int]]:

@@ -1,39 +1,30 @@
-"""A lab's life: up, status, ls, validate, down."""
+"""A lab's life: up, down."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from labctl import console
-from labctl.bubble import start as bubble
 from labctl.cli.frame import (
     DEFAULT_LAB,
     FileOption,
     JsonOption,
     LabOption,
     WaitOption,
-    require_lab,
     require_root,
-    require_running,
 )
-from labctl.errors import FAILED, OK, LabError, UsageError
+from labctl.errors import OK, LabError, UsageError
 from labctl.lab.plan import Until
-from labctl.places import LabPlaces, lab_places
-
-WATCH_SECONDS = 2.0
+from labctl.places import lab_places
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     app.command("up")(up)
-    app.command("status")(status)
-    app.command("ls")(ls)
-    app.command("validate")(validate)
     app.command("down")(down)
 
 
@@ -150,179 +141,6 @@ def _summary(
     if until is not Until.NODES:
         tell(f"  try         labctl exec {first}{flag} -- pcs status")
     tell(f"  clear away  labctl down{flag}")
-
-
-def status(
-    lab: LabOption = DEFAULT_LAB,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it; Ctrl-C ends.")] = False,
-    as_json: JsonOption = False,
-) -> int:
-    """What runs: nodes, cluster, fencing, resources."""
-    require_root("status")
-    places = require_lab(lab)
-    if watch and not as_json:
-        with console.watch() as show:
-            while True:
-                document = _status(places, lab)
-                show(*_node_table(document), _headline(document))
-                time.sleep(WATCH_SECONDS)  # a pace for the reader, not a wait for anything
-    document = _status(places, lab)
-    if as_json:
-        console.document(document)
-        return OK
-    console.heading(_headline(document))
-    columns, rows = _node_table(document)
-    console.table(columns, rows)
-    resources = document["cluster"]["resources"]
-    if resources:
-        console.table(
-            ["resource", "agent", "state", "on"],
-            [
-                [
-                    each["id"],
-                    each["agent"],
-                    "failed" if each["failed"] else each["role"],
-                    _short(each["nodes"]),
-                ]
-                for each in resources
-            ],
-        )
-    for port, _, address, inside in bubble.forwards(places) if document["state"] != "stopped" else ():
-        console.line(f"127.0.0.1:{port} → {address}:{inside}")
-    return OK
-
-
-def _status(places: LabPlaces, name: str) -> dict[str, Any]:
-    from labctl.engine.base import Machine, State
-    from labctl.lab import bubble as lab_bubble
-    from labctl.lab import record
-    from labctl.lab.status import status_document
-    from labctl.lab.up import Request, described
-    from labctl.probe.gather import gather
-
-    described_lab = described(Request(lab=name), record.load(places.record, name))
-    machines: Mapping[str, Any] = {}
-    facts: Mapping[str, Any] = {}
-    if bubble.find(places) is not None:
-        engine = lab_bubble.engine(name, places)
-        machines = engine.observe()
-        facts = gather(engine, described_lab, timeout=10)
-    else:
-        machines = {node.name: Machine(node.name, State.OFF) for node in described_lab.nodes}
-    document: dict[str, Any] = status_document(described_lab, machines, facts)
-    return document
-
-
-def _headline(document: dict[str, Any]) -> str:
-    cluster = document["cluster"]
-    if document["state"] in ("stopped", "absent", "nodes"):
-        return f"Lab {document['lab']} ({document['family']}): {document['state']}"
-    quorum = "quorate" if cluster["quorate"] else "no quorum"
-    return (
-        f"Lab {document['lab']} ({document['family']}): {document['state']} · cluster {cluster['name']}, "
-        f"{quorum}, DC {cluster['dc'] or 'none'}, fencing {cluster['fencing']}"
-    )
-
-
-def _short(hosts: Sequence[str]) -> str:
-    return " ".join(host.partition(".")[0] for host in hosts)
-
-
-def _node_table(document: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
-    online = set(document["cluster"]["online"])
-    rows = []
-    for node in document["nodes"]:
-        member = "online" if online & {node["name"], node.get("hostname", "")} else "offline"
-        addresses = node["addresses"]
-        shown = addresses.values() if isinstance(addresses, dict) else addresses
-        rows.append([node["name"], node["state"], member, "  ".join(str(a) for a in shown)])
-    return ["node", "machine", "cluster", "addresses"], rows
-
-
-def ls(as_json: JsonOption = False) -> int:
-    """All labs on this host."""
-    from labctl.lab import record
-    from labctl.lab.down import labs
-
-    require_root("ls")
-    found: list[dict[str, Any]] = []
-    for name in labs():
-        places = lab_places(name)
-        try:
-            known = record.load(places.record, name)
-            made, nodes, family = (known.version, known.nodes, known.family) if known else ("?", 0, "?")
-        except LabError:
-            made, nodes, family = "damaged or another version's", 0, "?"
-        running = bubble.find(places) is not None
-        found.append(
-            {
-                "lab": name,
-                "state": "up" if running else "off",
-                "nodes": nodes,
-                "family": family,
-                "version": made,
-                "ports": [port for port, _, _, _ in bubble.forwards(places)] if running else [],
-            }
-        )
-    if as_json:
-        console.document({"labs": found})
-    elif not found:
-        console.line(console.command("No lab. Make one: labctl up"))
-    else:
-        rows = [
-            [
-                each["lab"],
-                each["state"],
-                str(each["nodes"]),
-                each["family"],
-                " ".join(f"127.0.0.1:{port}" for port in each["ports"]),
-                each["version"],
-            ]
-            for each in found
-        ]
-        console.table(["lab", "state", "nodes", "family", "pcsd", "made by"], rows)
-    return OK
-
-
-def validate(
-    lab: LabOption = DEFAULT_LAB,
-    as_json: JsonOption = False,
-    verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="A line for every node, not only where they differ.")
-    ] = False,
-    junit: Annotated[
-        Path | None, typer.Option("--junit", metavar="FILE", help="Also write the results as JUnit XML.")
-    ] = None,
-) -> int:
-    """Prove that the lab works: nodes, names, time, networks, corosync, quorum, DC, fencing, daemons."""
-    require_root("validate")
-    places, _ = require_running(lab)
-    from labctl.checks.lab_checks import validate as judge
-    from labctl.checks.report import as_json as to_json
-    from labctl.checks.report import write_junit
-    from labctl.lab import bubble as lab_bubble
-    from labctl.lab import record
-    from labctl.lab.up import Request, described
-    from labctl.probe.gather import gather, why_no_outside
-
-    known = record.load(places.record, lab)
-    described_lab = described(Request(lab=lab), known)
-    engine = lab_bubble.engine(lab, places)
-    stage = known.until if known else Until.ALL.value
-    silent = why_no_outside()
-    facts = gather(engine, described_lab, timeout=10, outside=not silent)
-    results = judge(described_lab, facts, stage="nodes" if stage == Until.NODES else "all", no_outside=silent)
-    document = to_json(results)
-    if junit:
-        write_junit(results, junit, f"labctl validate {lab}")
-    if as_json:
-        console.document(document)
-    else:
-        console.checks(results, every=verbose)
-        console.heading(
-            f"{document['passed']} passed, {document['failed']} failed, {document['skipped']} skipped"
-        )
-    return FAILED if document["failed"] else OK
 
 
 def down(

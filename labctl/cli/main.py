@@ -15,7 +15,7 @@ import typer.exceptions
 
 import labctl
 from labctl import console
-from labctl.cli import host, inside, life
+from labctl.cli import host, inside, life, look
 from labctl.errors import (
     BUG,
     INTERRUPTED,
@@ -39,6 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 life.register(app)
+look.register(app)
 inside.register(app)
 host.register(app)
 

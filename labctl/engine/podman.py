@@ -1,36 +1,29 @@
 """Nodes as systemd containers, through the bubble's podman API (podman-py).
 
-podman-py's own container model cannot name interfaces or set a read time-out per
-call, so requests go through its APIClient with libpod's own documents
-(https://docs.podman.io/en/latest/_static/api.html).
+A node is a privileged container that sees the bubble's own /dev and a read-only
+/proc/sys (docs/adr/0003-privileged-with-private-dev.md).
 """
 
 from __future__ import annotations
 
-import io
 import json
 import os
-import shlex
 import signal
-import tarfile
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from labctl.engine.base import File, Machine, State
+from labctl.engine.podman_api import Api, first_file, pack
 from labctl.errors import ActionFailed, CommandFailed, TimedOut
 from labctl.run import Result
 
 if TYPE_CHECKING:
-    from podman.api.client import APIClient
-
     from labctl.lab.model import Lab, NodeSpec
 
 LABEL_LAB = "labctl.lab"
 LABEL_SPEC = "labctl.spec"
-CALL_TIMEOUT = 60.0
 MODULE_OF_PID1 = "labctl.bubble.init"
 STATES = {
     "running": State.ON,
@@ -83,9 +76,8 @@ class PodmanEngine:
     ) -> None:
         """limits: resource limits of new nodes, name (nofile, nproc) to (soft, hard); -1 is none."""
         self._lab = lab
-        self._socket = socket
+        self._api = Api(lab, socket)
         self._limits = dict(limits or {})
-        self._local = threading.local()
 
     # -- machines -------------------------------------------------------------------------
 
@@ -105,7 +97,7 @@ class PodmanEngine:
         return machines
 
     def make_networks(self, lab: Lab) -> list[str]:
-        present = {item["name"] for item in self._call("GET", "/networks/json").json() or ()}
+        present = {item["name"] for item in self._api.call("GET", "/networks/json").json() or ()}
         made = []
         for network in lab.networks:
             if network_name(network.name) in present:
@@ -121,7 +113,7 @@ class PodmanEngine:
                 "dns_enabled": False,
                 "ipam_options": {"driver": "host-local"},
             }
-            self._call("POST", "/networks/create", document=document)
+            self._api.call("POST", "/networks/create", document=document)
             made.append(network.name)
         return made
 
@@ -148,6 +140,9 @@ class PodmanEngine:
                     "options": ["rw", "bind"],
                 },
             ],
+            # For a systemd container podman mounts a tmpfs here unless something else is: the journal
+            # of a node that was fenced must still be there. Without a name it goes with the container.
+            "volumes": [{"Dest": "/var/log/journal"}],
             "netns": {"nsmode": "bridge"},
             "networks": {
                 network_name(interface.network): {
@@ -164,7 +159,7 @@ class PodmanEngine:
             "env": {"container": "podman"},
             "restart_policy": "no",
         }
-        self._call("POST", "/containers/create", document=document)
+        self._api.call("POST", "/containers/create", document=document)
         if files:
             self.put(node.name, files)
 
@@ -172,13 +167,13 @@ class PodmanEngine:
         if self._state(name) == "paused":
             self.thaw(name)
             return
-        self._call("POST", f"/containers/{name}/start", accept=(304,))
+        self._api.call("POST", f"/containers/{name}/start", accept=(304,))
 
     def stop(self, name: str, *, timeout: float) -> None:
         if self._state(name) == "paused":
             self.power_off(name)
             return
-        self._call(
+        self._api.call(
             "POST",
             f"/containers/{name}/stop",
             params={"timeout": int(timeout)},
@@ -187,7 +182,7 @@ class PodmanEngine:
         )
 
     def remove(self, name: str) -> None:
-        self._call(
+        self._api.call(
             "DELETE",
             f"/containers/{name}",
             params={"force": "true", "timeout": 0, "volumes": "true"},
@@ -203,7 +198,7 @@ class PodmanEngine:
         """SIGKILL to the node's PID 1: the kernel then ends its whole PID namespace, frozen or not."""
         if not self.is_on(name):
             return
-        answer = self._call(
+        answer = self._api.call(
             "POST", f"/containers/{name}/kill", params={"signal": "KILL"}, accept=(404, 409, 500)
         )
         if answer.status_code >= 400 and self._state(name) == "paused":
@@ -213,14 +208,14 @@ class PodmanEngine:
 
     def _kill_frozen(self, name: str) -> None:
         """Kill a frozen node's PID 1 ourselves; only the lab's own daemon shares its PID namespace."""
-        document = self._call("GET", f"/containers/{name}/json").json()
+        document = self._api.call("GET", f"/containers/{name}/json").json()
         if MODULE_OF_PID1 not in Path("/proc/1/cmdline").read_text():
             raise ActionFailed(f"podman does not cut the power of {name}, which is frozen.")
         os.kill(int(document["State"]["Pid"]), signal.SIGKILL)
 
     def _wait_off(self, name: str) -> None:
         deadline = time.monotonic() + 20
-        self._call(
+        self._api.call(
             "POST",
             f"/containers/{name}/wait",
             params={"condition": ["stopped", "exited"], "interval": "20ms"},
@@ -231,10 +226,10 @@ class PodmanEngine:
         self.start(name)
 
     def freeze(self, name: str) -> None:
-        self._call("POST", f"/containers/{name}/pause")
+        self._api.call("POST", f"/containers/{name}/pause")
 
     def thaw(self, name: str) -> None:
-        self._call("POST", f"/containers/{name}/unpause")
+        self._api.call("POST", f"/containers/{name}/unpause")
 
     def exits(self) -> Iterator[tuple[str, int]]:
         """Each node that is down, then each that goes down, with its exit code; ends when podman goes."""
@@ -242,21 +237,12 @@ class PodmanEngine:
             if STATES.get(item["State"], State.OFF) is State.OFF and item["State"] != "created":
                 yield item["Names"][0], int(item.get("ExitCode", 0))
         filters = json.dumps({"event": ["died"], "label": [f"{LABEL_LAB}={self._lab}"]})
-        answer = self._call(
+        answer = self._api.call(
             "GET", "/events", params={"stream": "true", "filters": filters}, timeout=None, stream=True
         )
-        for line in self._lines(answer):
+        for line in self._api.lines(answer):
             attributes = json.loads(line)["Actor"]["Attributes"]
             yield attributes["name"], int(attributes["containerExitCode"])
-
-    def _lines(self, answer: Any) -> Iterator[bytes]:
-        """The lines of a streamed answer. Raises ActionFailed when podman goes in between."""
-        import requests
-
-        try:
-            yield from (line for line in answer.iter_lines() if line)
-        except requests.exceptions.RequestException as error:
-            raise ActionFailed("The lab's podman service ended.", details=str(error)) from None
 
     # -- inside ---------------------------------------------------------------------------
 
@@ -264,7 +250,7 @@ class PodmanEngine:
         return PodmanNode(self, name)
 
     def put(self, name: str, files: Sequence[File]) -> None:
-        self._call(
+        self._api.call(
             "PUT",
             f"/containers/{name}/archive",
             params={"path": "/", "copyUIDGID": "false"},
@@ -272,21 +258,19 @@ class PodmanEngine:
         )
 
     def get(self, name: str, path: str) -> bytes:
-        answer = self._call("GET", f"/containers/{name}/archive", params={"path": path})
-        with tarfile.open(fileobj=io.BytesIO(answer.content)) as archive:
-            for member in archive:
-                content = archive.extractfile(member)
-                if content is not None:
-                    return content.read()
-        raise ActionFailed(f"{path} on {name} is not a file.")
+        answer = self._api.call("GET", f"/containers/{name}/archive", params={"path": path})
+        content = first_file(answer.content)
+        if content is None:
+            raise ActionFailed(f"{path} on {name} is not a file.")
+        return content
 
     def execute(self, name: str, argv: Sequence[str], timeout: float) -> tuple[int, str, str]:
         """One exec: exit code, stdout, stderr."""
         from podman.api.output_utils import demux_output
 
         document = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(argv), "Env": ["LC_ALL=C.UTF-8"]}
-        made = self._call("POST", f"/containers/{name}/exec", document=document).json()["Id"]
-        ran = self._call(
+        made = self._api.call("POST", f"/containers/{name}/exec", document=document).json()["Id"]
+        ran = self._api.call(
             "POST",
             f"/exec/{made}/start",
             document={"Detach": False, "Tty": False},
@@ -294,13 +278,13 @@ class PodmanEngine:
             what=argv,
         )
         out, err = demux_output(ran.content)
-        code = self._call("GET", f"/exec/{made}/json").json()["ExitCode"]
+        code = self._api.call("GET", f"/exec/{made}/json").json()["ExitCode"]
         return int(code), (out or b"").decode(errors="replace"), (err or b"").decode(errors="replace")
 
     def console(self, name: str) -> str:
         from podman.api.output_utils import demux_output
 
-        answer = self._call(
+        answer = self._api.call(
             "GET",
             f"/containers/{name}/logs",
             params={"stdout": "true", "stderr": "true", "tail": "30"},
@@ -310,98 +294,20 @@ class PodmanEngine:
         return ((out or b"") + (err or b"")).decode(errors="replace")
 
     def close(self) -> None:
-        api = getattr(self._local, "api", None)
-        if api is not None:
-            api.close()
-            self._local.api = None
+        self._api.close()
 
     def _listed(self) -> list[dict[str, Any]]:
         filters = json.dumps({"label": [f"{LABEL_LAB}={self._lab}"]})
-        listed: list[dict[str, Any]] | None = self._call(
+        listed: list[dict[str, Any]] | None = self._api.call(
             "GET", "/containers/json", params={"all": "true", "filters": filters}
         ).json()
         return listed or []
 
-    # -- the wire -------------------------------------------------------------------------
-
     def _state(self, name: str) -> str:
-        answer = self._call("GET", f"/containers/{name}/json", accept=(404,))
+        answer = self._api.call("GET", f"/containers/{name}/json", accept=(404,))
         return str(answer.json()["State"]["Status"]) if answer.status_code == 200 else "missing"
-
-    def _api(self) -> APIClient:
-        api = getattr(self._local, "api", None)
-        if api is None:
-            from podman.api.client import APIClient
-
-            api = APIClient(base_url=f"unix://{self._socket}", version="4.0.0")
-            self._local.api = api
-        return cast("APIClient", api)
-
-    def _call(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, Any] | None = None,
-        document: Mapping[str, Any] | None = None,
-        data: bytes | None = None,
-        timeout: float | None = CALL_TIMEOUT,
-        stream: bool = False,
-        accept: Sequence[int] = (),
-        what: Sequence[str] = (),
-    ) -> Any:
-        import requests
-
-        body = json.dumps(document).encode() if document is not None else data
-        headers = {"Content-Type": "application/json"} if document is not None else {}
-        try:
-            answer = self._api()._request(  # the verbs of APIClient are this call with one word fixed
-                method, path, params=params, data=body, headers=headers, timeout=timeout, stream=stream
-            )
-        except requests.exceptions.ReadTimeout:
-            raise TimedOut(
-                f"podman did not answer {method} {path} within {timeout:.0f} s.", details=shlex.join(what)
-            ) from None
-        except requests.exceptions.RequestException as error:
-            raise ActionFailed(
-                f"The lab's podman service does not answer ({type(error).__name__}).",
-                details=str(error),
-                mend=f"labctl up --lab {self._lab}",
-            ) from None
-        status = answer.status_code
-        if status >= 400 and status not in accept:
-            raise ActionFailed(
-                f"podman refused {method} {path}.",
-                details=_reason(answer),
-                mend=f"labctl down --lab {self._lab} && labctl up --lab {self._lab}",
-            )
-        return answer
 
 
 def network_name(name: str) -> str:
     """podman's name for a lab's network: "default" alone would mean podman's own."""
     return f"lab-{name}"
-
-
-def _reason(answer: Any) -> str:
-    try:
-        return str(answer.json().get("message") or answer.json().get("cause"))
-    except ValueError:
-        return str(answer.text)[:2000]
-
-
-def pack(files: Sequence[File]) -> bytes:
-    """A tar archive of the files, parents included, as libpod's archive call takes it."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for file in files:
-            entry = tarfile.TarInfo(file.path.lstrip("/"))
-            entry.mode, entry.uid, entry.gid, entry.mtime = file.mode, file.uid, file.gid, int(time.time())
-            if file.directory:
-                entry.type = tarfile.DIRTYPE
-            elif file.link_to:
-                entry.type, entry.linkname = tarfile.SYMTYPE, file.link_to
-            else:
-                entry.size = len(file.content)
-            archive.addfile(entry, io.BytesIO(file.content) if entry.isreg() else None)
-    return buffer.getvalue()

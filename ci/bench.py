@@ -77,7 +77,7 @@ def _bench_up(arguments: argparse.Namespace) -> dict[str, Any]:
     loads: list[float] = []
     rounds: list[dict[str, Any]] = []
     for number in range(arguments.rounds):
-        loads.append(round(os.getloadavg()[0], 2))
+        loads.append(bench_table.busy())
         figures: dict[str, Any] = {"load": loads[-1]}
         halves = [_plain, _labctl] if number % 2 == 0 else [_labctl, _plain]
         for half in halves:

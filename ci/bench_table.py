@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
-# What issue 2 asks for on the project's 2-core machine; seconds, and a ratio.
+# The goals on a machine with two processors: seconds, and a ratio.
 GOALS = {"up": 12.0, "up again": 2.0, "validate": 2.0, "down": 3.0}
 RATIO_GOAL = 0.25
+QUIET = 0.2  # processors that something else may keep busy
 
 
 def spread(values: Sequence[float], *, digits: int = 2) -> str:
@@ -27,15 +31,32 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [head, ruler, *rows])
 
 
+def busy(seconds: float = 1.0) -> float:
+    """How many processors something else keeps busy, measured over so many seconds (proc_stat(5)).
+
+    The load average would tell of the round before.
+    """
+
+    def idle_and_all() -> tuple[int, int]:
+        ticks = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        return ticks[3] + ticks[4], sum(ticks)
+
+    idle, whole = idle_and_all()
+    time.sleep(seconds)
+    idle_then, whole_then = idle_and_all()
+    share = 1 - (idle_then - idle) / max(1, whole_then - whole)
+    return round(share * (os.cpu_count() or 1), 2)
+
+
 def caption(host: Mapping[str, Any], count: int) -> str:
     """Where and under which load the figures were taken."""
     loads = host["loads"]
-    busy = "" if max(loads, default=0.0) < 1.0 else "; **the machine was not quiet**"
+    noisy = "" if max(loads, default=0.0) < QUIET else "; **the machine was not quiet**"
     return (
         f"{host['when']}, labctl {host['labctl']} ({host['commit']}), {host['cpus']} x {host['processor']}, "
         f"{host['memory_gib']:.0f} GiB, Linux {host['kernel']}, "
         f"family {host['family']}, {host['nodes']} nodes, "
-        f"{count} rounds; load before each round {', '.join(f'{load:.1f}' for load in loads)}{busy}."
+        f"{count} rounds; processors busy before each round: {', '.join(f'{load:.2f}' for load in loads)}{noisy}."
     )
 
 

@@ -23,6 +23,7 @@ LOCK_WAIT = 3600.0
 _CONTAINERS_CONF = """\
 [network]
 network_backend = "netavark"
+network_config_dir = "{networks}"
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "none"
@@ -49,7 +50,7 @@ class ImageStore:
         try:
             self.run_root.mkdir(parents=True, exist_ok=True, mode=0o700)
             conf = self.root / "containers.conf"
-            text = _CONTAINERS_CONF.format(tmp=self.run_root / "tmp")
+            text = _CONTAINERS_CONF.format(tmp=self.run_root / "tmp", networks=self.root / "networks")
             if not conf.is_file() or conf.read_text() != text:
                 fresh = conf.with_suffix(f".{os.getpid()}")
                 fresh.write_text(text)

@@ -52,11 +52,12 @@ def caption(host: Mapping[str, Any], count: int) -> str:
     """Where and under which load the figures were taken."""
     loads = host["loads"]
     noisy = "" if max(loads, default=0.0) < QUIET else "; **the machine was not quiet**"
+    others = ", ".join(f"{load:.2f}" for load in loads)
     return (
         f"{host['when']}, labctl {host['labctl']} ({host['commit']}), {host['cpus']} x {host['processor']}, "
         f"{host['memory_gib']:.0f} GiB, Linux {host['kernel']}, "
         f"family {host['family']}, {host['nodes']} nodes, "
-        f"{count} rounds; processors busy before each round: {', '.join(f'{load:.2f}' for load in loads)}{noisy}."
+        f"{count} rounds; processors busy before each round: {others}{noisy}."
     )
 
 

@@ -89,7 +89,7 @@ def build(
 
 def schema() -> int:
     """The JSON Schema of a lab's description, for editors."""
-    from labctl.lab.schema import lab_schema
+    from labctl.lab.file.schema import lab_schema
 
     console.document(lab_schema())
     return OK

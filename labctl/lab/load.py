@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from labctl.errors import BadFile, UsageError
-from labctl.lab.compose_form import ComposeForm
+from labctl.lab.file.form import ComposeForm
+from labctl.lab.file.read import read_form
+from labctl.lab.file.yaml_tree import Mistake
 from labctl.lab.model import Interface, Lab, Network, NodeSpec, PortForward, nearest, resized
-from labctl.lab.read import read_form
-from labctl.lab.yaml_tree import Mistake
 from labctl.packaged import data_file
 
 SCENARIOS: Final = Path(__file__).resolve().parent / "scenarios"

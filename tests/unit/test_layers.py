@@ -24,13 +24,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "packaged": (("labctl.packaged",), ("errors",)),
     "console": (("labctl.console",), ("errors",)),
     "description": (
-        tuple(
-            f"labctl.lab.{name}"
-            for name in (
-                "model", "sections", "values", "variables", "yaml_tree", "compose_form", "compose_merge",
-                "crosscheck", "schema", "read", "load",
-            )
-        ),
+        tuple(f"labctl.lab.{name}" for name in ("model", "sections", "values", "file", "load")),
         ("errors", "packaged"),
     ),
     "engine.base": (("labctl.engine.base",), ("description", "run", "errors")),

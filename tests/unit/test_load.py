@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from labctl.errors import BadFile, HostLacks, UsageError
+from labctl.lab.file.read import read_form
+from labctl.lab.file.schema import known_keys, lab_schema
+from labctl.lab.file.yaml_tree import core_value, plain, read_tree
 from labctl.lab.load import load_lab, scenarios
-from labctl.lab.read import read_form
-from labctl.lab.schema import known_keys, lab_schema
-from labctl.lab.yaml_tree import core_value, plain, read_tree
 from labctl.packaged import NAMES, data_file, find
 
 DEFAULT = data_file("compose.yaml").read_text(encoding="utf-8")

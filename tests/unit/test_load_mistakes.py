@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from labctl.errors import BAD_FILE, BadFile
+from labctl.lab.file.read import read_form
 from labctl.lab.load import load_lab
-from labctl.lab.read import read_form
 from labctl.packaged import data_file
 
 DEFAULT = data_file("compose.yaml").read_text(encoding="utf-8")

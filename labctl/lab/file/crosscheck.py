@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from labctl.lab.compose_form import ComposePart, PortForm
+from labctl.lab.file.form import ComposePart, PortForm
+from labctl.lab.file.yaml_tree import Data, Mistake, Where
 from labctl.lab.model import nearest
 from labctl.lab.sections import MAX_NODES, MIN_NODES
-from labctl.lab.yaml_tree import Data, Mistake, Where
 
 MAX_NETWORKS = 16
 

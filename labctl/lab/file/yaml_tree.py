@@ -14,7 +14,7 @@ from typing import Final
 
 import yaml
 
-from labctl.lab.variables import interpolate
+from labctl.lab.file.variables import interpolate
 
 MAX_DEPTH: Final = 32
 MAX_ITEMS: Final = 5_000

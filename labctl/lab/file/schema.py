@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from labctl.lab.compose_form import ComposeForm
+from labctl.lab.file.form import ComposeForm
 
 
 def lab_schema() -> dict[str, Any]:

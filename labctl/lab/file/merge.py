@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from labctl.lab.yaml_tree import Entry, Item, Mistake, plain
+from labctl.lab.file.yaml_tree import Entry, Item, Mistake, plain
 
 Path = tuple[str | int, ...]
 

@@ -11,12 +11,12 @@ from typing import Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from labctl.lab.compose_form import REFUSED, ComposeForm, ComposePart
-from labctl.lab.compose_merge import merge, settle
-from labctl.lab.crosscheck import crosscheck, keys_at
+from labctl.lab.file.crosscheck import crosscheck, keys_at
+from labctl.lab.file.form import REFUSED, ComposeForm, ComposePart
+from labctl.lab.file.merge import merge, settle
+from labctl.lab.file.schema import known_keys
+from labctl.lab.file.yaml_tree import Data, Item, Mistake, Where, locate, plain, read_tree
 from labctl.lab.model import nearest
-from labctl.lab.schema import known_keys
-from labctl.lab.yaml_tree import Data, Item, Mistake, Where, locate, plain, read_tree
 
 MAX_BYTES: Final = 1024 * 1024
 # Looking for a near word costs a millisecond; a file of nothing but wrong keys has thousands.

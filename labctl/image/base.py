@@ -66,7 +66,7 @@ def host_mirrors(suite: str) -> list[str]:
     """The host's own apt sources for Debian's main component of this suite, as sources.list(5) lines.
 
     A host behind a mirror or without the usual one keeps its ways. Empty where the host is not
-    that release of Debian: mmdebstrap then takes deb.debian.org.
+    that release of Debian: mmdebstrap then takes its own default.
     """
     with contextlib.suppress(OSError):
         if platform.freedesktop_os_release().get("VERSION_CODENAME") != suite:

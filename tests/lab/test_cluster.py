@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from labctl.bubble import start as bubble
 from labctl.engine.base import State
 from labctl.lab.bubble import has_outside
-from labctl.run import run
+from labctl.run import run, spawn
 from labctl.wait import wait_until
 from tests.lab.driver import ALL, FQDN, PATIENCE, Driver
 
@@ -106,19 +108,53 @@ def test_nothing_listens_beyond_loopback(calm: Driver) -> None:
     }
 
 
-def test_nodes_reach_the_outside(calm: Driver) -> None:
-    """A TCP connection to where the host's resolver is, first tried from the host itself."""
+@pytest.fixture
+def outside_host(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """Address and PID of a test host outside the lab: a network namespace, one veth away from this one."""
+    holder = spawn(["unshare", "--net", "sleep", "300"], log_file=tmp_path / "holder.log")
+    inside = ["nsenter", "--net", "--target", str(holder.pid), "--"]
+    own = Path("/proc/self/ns/net").readlink()
+    wait_until(
+        "the test host's namespace", lambda: Path(f"/proc/{holder.pid}/ns/net").readlink() != own, timeout=10
+    )
+    try:
+        for words in (
+            [
+                *["ip", "link", "add", "t-out0", "type", "veth", "peer", "name", "t-out1", "netns"],
+                str(holder.pid),
+            ],
+            ["ip", "address", "add", "198.51.100.1/30", "dev", "t-out0"],
+            ["ip", "link", "set", "t-out0", "up"],
+            [*inside, *["ip", "address", "add", "198.51.100.2/30", "dev", "t-out1"]],
+            [*inside, *["ip", "link", "set", "t-out1", "up"]],
+        ):
+            run(words, timeout=10)
+        yield "198.51.100.2", holder.pid
+    finally:
+        run(["ip", "link", "delete", "t-out0"], timeout=10, check=False)
+        holder.kill()
+        holder.wait(timeout=10)
+
+
+def test_nodes_reach_the_outside(calm: Driver, outside_host: tuple[str, int], tmp_path: Path) -> None:
     if not has_outside():
         pytest.skip("this host has no default route, or no slirp4netns")
-    servers = [
-        line.split()[1]
-        for line in Path("/etc/resolv.conf").read_text().splitlines()
-        if line.startswith("nameserver")
-    ]
-    reachable = [server for server in servers if not server.startswith("127.") and _tcp(server, 53)]
-    if not reachable:
-        pytest.skip(f"no resolver of this host takes TCP from the host itself: {servers}")
-    calm.on("node1", "timeout", "10", "bash", "-c", f": </dev/tcp/{reachable[0]}/53")
+    serve = (
+        "import socket; s = socket.create_server(('', 4711)); print('ready', flush=True);"
+        "c, _ = s.accept(); c.sendall(b'outside\\n'); c.close()"
+    )
+    log = tmp_path / "server.log"
+    address, pid = outside_host
+    server = spawn(
+        ["nsenter", "--net", "--target", str(pid), "--", sys.executable, "-c", serve], log_file=log
+    )
+    try:
+        wait_until("the test host's server", lambda: "ready" in log.read_text(), timeout=10)
+        answer = calm.on("node1", "timeout", "10", "bash", "-c", f"cat </dev/tcp/{address}/4711")
+        assert answer.stdout == "outside\n"
+    finally:
+        server.kill()
+        server.wait(timeout=10)
 
 
 def _tcp(address: str, port: int) -> bool:

@@ -7,6 +7,7 @@ A node is a privileged container that sees the bubble's own /dev and a read-only
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import time
@@ -15,16 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labctl.engine.base import File, Machine, State
-from labctl.engine.podman_api import Api, first_file, pack
+from labctl.engine.podman_api import Api, first_file, pack, reason_of
 from labctl.errors import ActionFailed, CommandFailed, TimedOut
 from labctl.run import Result
 
 if TYPE_CHECKING:
     from labctl.lab.model import Lab, NodeSpec
 
+log = logging.getLogger(__name__)
+
 LABEL_LAB = "labctl.lab"
 LABEL_SPEC = "labctl.spec"
 MODULE_OF_PID1 = "labctl.bubble.init"
+MOUNT_RACE = "/merged: no such file or directory"
 STATES = {
     "running": State.ON,
     "paused": State.FROZEN,
@@ -167,7 +171,15 @@ class PodmanEngine:
         if self._state(name) == "paused":
             self.thaw(name)
             return
-        self._api.call("POST", f"/containers/{name}/start", accept=(304,))
+        path = f"/containers/{name}/start"
+        answer = self._api.call("POST", path, accept=(304, 500))
+        if answer.status_code == 500:
+            reason = reason_of(answer)
+            if MOUNT_RACE not in reason:
+                raise ActionFailed(f"podman refused to start {name}.", details=reason)
+            # podman was still letting go of the mount that put() had needed; by now it has.
+            log.warning("%s: a mount was in the way of its start; starting it again", name)
+            self._api.call("POST", path, accept=(304,))
 
     def stop(self, name: str, *, timeout: float) -> None:
         if self._state(name) == "paused":

@@ -79,7 +79,7 @@ class Api:
         if status >= 400 and status not in accept:
             raise ActionFailed(
                 f"podman refused {method} {path}.",
-                details=_reason(answer),
+                details=reason_of(answer),
                 mend=f"labctl down --lab {self._lab} && labctl up --lab {self._lab}",
             )
         return answer
@@ -128,7 +128,8 @@ def first_file(archive: bytes) -> bytes | None:
     return None
 
 
-def _reason(answer: Any) -> str:
+def reason_of(answer: Any) -> str:
+    """Podman's own words for a refusal."""
     try:
         return str(answer.json().get("message") or answer.json().get("cause"))
     except ValueError:

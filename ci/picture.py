@@ -33,7 +33,7 @@ COMMANDS = [
     f"labctl up --lab {LAB}",
     f"labctl status --lab {LAB}",
     f"labctl exec node1 --lab {LAB} -- pcs stonith fence node2.example.com",
-    f"labctl exec node1 --lab {LAB} -- pcs status nodes",
+    f"labctl validate --lab {LAB}",
 ]
 SECONDS = {"up": 900.0, "down": 120.0}
 MOST_BYTES = 120_000
@@ -93,12 +93,22 @@ def screen(printed: str) -> str:
     return "\n".join(lines).rstrip()
 
 
+def whole_again() -> None:
+    """Wait until the fenced node is a member again, at most two minutes."""
+    deadline = time.monotonic() + 120
+    while at_terminal(f"labctl validate --lab {LAB}", 60.0)[0] != 0:
+        if time.monotonic() > deadline:
+            raise SystemExit("picture: the fenced node does not come back")
+
+
 def main() -> int:
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "img" / "run.svg"
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     at_terminal(f"labctl down --lab {LAB}", SECONDS["down"])
     try:
         for command in COMMANDS:
+            if command.startswith("labctl validate"):
+                whole_again()
             print(f"picture: {command}", flush=True)
             rc, printed = at_terminal(command, SECONDS.get(command.split()[1], 120.0))
             if rc != 0:

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from labctl.bubble.forward import carry
 from labctl.bubble.settings import Forward, Settings
-from labctl.cluster.state import still_member
-from labctl.engine.base import Node, State
+from labctl.cluster.state import still_member, witnesses
 from labctl.engine.podman import PodmanEngine
 from labctl.errors import LabError
 
@@ -32,9 +31,12 @@ def main() -> int:
     settings = Settings.load(Path(sys.argv[1]))
     listeners = [socket.socket(fileno=int(fd)) for fd in sys.argv[2:]]
     stop = threading.Event()
-    threading.Thread(target=watch_resets, args=(settings, stop), daemon=True).start()
+    engine = PodmanEngine(settings.lab, Path(settings.socket))
+    # One supply for both: a start that a reboot has asked for must not survive a BMC's power-off.
+    supply = PowerSupply(settings, engine)
+    threading.Thread(target=watch_resets, args=(engine, supply, stop), daemon=True).start()
     if settings.bmcs:
-        threading.Thread(target=serve_bmcs, args=(settings, stop), daemon=True).start()
+        threading.Thread(target=serve_bmcs, args=(settings, supply, stop), daemon=True).start()
     asyncio.run(serve_forwards(list(zip(settings.forwards, listeners, strict=True))))
     return 0
 
@@ -46,23 +48,20 @@ async def serve_forwards(forwards: list[tuple[Forward, socket.socket]]) -> None:
     del servers
 
 
-def serve_bmcs(settings: Settings, stop: threading.Event) -> None:
+def serve_bmcs(settings: Settings, supply: PowerSupply, stop: threading.Event) -> None:
     """Answer IPMI for every node until stop is set."""
     from labctl.bmc.server import BmcSpec, serve
 
-    engine = _engine(settings)
     specs = [BmcSpec(bmc.node, bmc.address, bmc.port, bmc.user, bmc.password) for bmc in settings.bmcs]
-    serve(specs, PowerSupply(settings, engine), stop=stop, on_event=log.info)
+    serve(specs, supply, stop=stop, on_event=log.info)
 
 
-def watch_resets(settings: Settings, stop: threading.Event) -> None:
+def watch_resets(engine: PodmanEngine, supply: PowerSupply, stop: threading.Event) -> None:
     """Start a node again that rebooted itself, as a real machine does.
 
     reboot(2) in a PID namespace ends its init with SIGHUP for a restart and SIGINT for a
     power-off (pid_namespaces(7)), so the exit code tells the one from the other.
     """
-    engine = _engine(settings)
-    supply = PowerSupply(settings, engine)
     while not stop.is_set():
         try:
             for name, code in engine.exits():
@@ -118,7 +117,7 @@ class PowerSupply:
         deadline = time.monotonic() + self.LONGEST
         try:
             while time.monotonic() < deadline and still_member(
-                self._witnesses(name), self._members.get(name, ())
+                witnesses(self._engine, name), self._members.get(name, ())
             ):
                 if cancelled.wait(0.3):
                     return
@@ -131,18 +130,6 @@ class PowerSupply:
             with self._lock:
                 if self._starting.get(name) is cancelled:
                     del self._starting[name]
-
-    def _witnesses(self, name: str) -> list[Node]:
-        machines = self._engine.observe().values()
-        return [
-            self._engine.node(machine.name)
-            for machine in machines
-            if machine.name != name and machine.state is State.ON
-        ]
-
-
-def _engine(settings: Settings) -> PodmanEngine:
-    return PodmanEngine(settings.lab, Path(settings.socket))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from pathlib import Path
 from labctl.bubble.settings import Settings
 from labctl.errors import ActionFailed, HostLacks
 from labctl.places import LabPlaces
-from labctl.run import run, spawn
+from labctl.run import spawn
 from labctl.wait import wait_until
 
 MODULE = "labctl.bubble.init"
@@ -177,24 +177,18 @@ def remove_cgroups(lab: str) -> None:
 
     The kernel empties a killed cgroup a moment after its last process is gone. Raises TimedOut.
     """
-    for root in _cgroup2_mounts():
+    for root in _cgroup2_mounts()[:1]:  # any one shows the whole tree
         ours = root / "labctl" / lab
 
         def gone(top: Path = ours) -> bool:
-            for folder in sorted(_folders(top), key=lambda path: -len(path.parts)):
+            for folder, _, _ in os.walk(top, topdown=False):
                 with contextlib.suppress(OSError):
-                    folder.rmdir()
+                    Path(folder).rmdir()
             return not top.exists()
 
         wait_until(f"the cgroups of lab {lab} to empty", gone, timeout=10, every=0.02)
         with contextlib.suppress(OSError):
             (root / "labctl").rmdir()
-        return
-
-
-def _folders(top: Path) -> Iterator[Path]:
-    for folder, _, _ in os.walk(top):
-        yield Path(folder)
 
 
 def _cgroup2_mounts() -> list[Path]:
@@ -214,8 +208,3 @@ def _processes() -> Iterator[tuple[int, Sequence[str]]]:
                 with contextlib.suppress(OSError):
                     raw = Path(entry.path, "cmdline").read_bytes()
                     yield int(entry.name), raw.decode(errors="replace").rstrip("\0").split("\0")
-
-
-def run_inside(bubble: Bubble, argv: Sequence[str], *, timeout: float) -> str:
-    """Run a host's program in the bubble's network namespace; its stdout."""
-    return run([*bubble.enter("--net"), *argv], timeout=timeout).stdout

@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labctl.bubble import start as bubble
 from labctl.bubble.start import Bubble
 from labctl.errors import ActionFailed, NotPermitted, UsageError
-from labctl.lab import record
 from labctl.places import LabPlaces, lab_places
+
+if TYPE_CHECKING:
+    from labctl.lab.model import Lab
 
 LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 DEFAULT_LAB = "default"
@@ -74,10 +76,12 @@ def require_running(name: str) -> tuple[LabPlaces, Bubble]:
     return places, found
 
 
-def family_of(places: LabPlaces) -> str:
-    """The family that the lab was made of; "" when it has no record. Raises BadFile."""
-    known = record.load(places.record, places.lab)
-    return known.family if known else ""
+def known_lab(places: LabPlaces) -> Lab:
+    """The lab as `up` was last called for it. Raises BadFile."""
+    from labctl.lab import record
+    from labctl.lab.up import Request, described
+
+    return described(Request(lab=places.lab), record.load(places.record, places.lab))
 
 
 def _flag(name: str) -> str:

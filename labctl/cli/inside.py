@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labctl import console, run
-from labctl.cli.frame import DEFAULT_LAB, LabOption, require_lab, require_root, require_running
+from labctl.cli.frame import DEFAULT_LAB, LabOption, known_lab, require_lab, require_root, require_running
 from labctl.errors import FAILED, OK, LabError, UsageError
 from labctl.places import LabPlaces
 
@@ -32,13 +32,6 @@ def register(app: typer.Typer) -> None:
     app.command("forward")(forward)
 
 
-def _known(places: LabPlaces, lab: str) -> Lab:
-    from labctl.lab import record
-    from labctl.lab.up import Request, described
-
-    return described(Request(lab=lab), record.load(places.record, lab))
-
-
 def _remote(places: LabPlaces, *words: str) -> list[str]:
     """The host's podman as a client of the lab's service."""
     return ["podman", "--remote", "--url", f"unix://{places.socket}", *words]
@@ -53,7 +46,7 @@ def execute(
     """Run a command as root in a node; its exit code is ours."""
     require_root("exec")
     places, _ = require_running(lab)
-    name = _known(places, lab).node(node).name
+    name = known_lab(places).node(node).name
     words = [*(command or []), *context.args] or ["bash", "-l"]
     terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
     return run.attach(_remote(places, "exec", "--interactive", *terminal, name, *words))
@@ -68,10 +61,12 @@ def ssh(
     """Log in to a node over ssh, as root, with the lab's own key."""
     require_root("ssh")
     places, bubble = require_running(lab)
-    found = _known(places, lab)
+    from labctl.cluster.secrets import ssh_key_file
+
+    found = known_lab(places)
     address = found.node(node).address(found.cluster.links[0])
     options = [
-        "-i", str(places.secrets / "id_ed25519"),
+        "-i", str(ssh_key_file(places.secrets)),
         "-o", "IdentitiesOnly=yes",
         # A node that is made anew has new host keys, and nobody else can be at this address.
         "-o", "StrictHostKeyChecking=no",
@@ -97,7 +92,7 @@ def logs(
     """A node's journal; of a node that is off, its console. Without a node: all, and the lab's own."""
     require_root("logs")
     places = require_lab(lab)
-    known = _known(places, lab)
+    known = known_lab(places)
     names = [known.node(node).name] if node else [each.name for each in known.nodes]
     only = ["--unit", unit] if unit else []
     if node and follow:
@@ -138,7 +133,7 @@ def copy(
     """Copy files between the host and a node, or between nodes."""
     require_root("cp")
     places, _ = require_running(lab)
-    known = _known(places, lab)
+    known = known_lab(places)
     ends = []
     for end in (source, target):
         name, colon, path = end.partition(":")
@@ -176,7 +171,7 @@ def forward(
     host_port = int(match["host"] or port)
     if not (0 < port < 65536 and 0 < host_port < 65536):
         raise UsageError("A port is a number from 1 to 65535.")
-    address = _address(_known(places, lab), match["address"])
+    address = _address(known_lab(places), match["address"])
     from labctl.bubble.forward import serve
 
     console.note(f"127.0.0.1:{host_port} → {address}:{port}   (Ctrl-C ends)")

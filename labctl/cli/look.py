@@ -11,7 +11,15 @@ import typer
 
 from labctl import console
 from labctl.bubble import start as bubble
-from labctl.cli.frame import DEFAULT_LAB, JsonOption, LabOption, require_lab, require_root, require_running
+from labctl.cli.frame import (
+    DEFAULT_LAB,
+    JsonOption,
+    LabOption,
+    known_lab,
+    require_lab,
+    require_root,
+    require_running,
+)
 from labctl.errors import FAILED, OK, LabError
 from labctl.lab.plan import Until
 from labctl.places import LabPlaces, lab_places
@@ -69,12 +77,10 @@ def status(
 def _status(places: LabPlaces, name: str) -> dict[str, Any]:
     from labctl.engine.base import Machine, State
     from labctl.lab import bubble as lab_bubble
-    from labctl.lab import record
     from labctl.lab.status import status_document
-    from labctl.lab.up import Request, described
     from labctl.probe.gather import gather
 
-    described_lab = described(Request(lab=name), record.load(places.record, name))
+    described_lab = known_lab(places)
     machines: Mapping[str, Any] = {}
     facts: Mapping[str, Any] = {}
     if bubble.find(places) is not None:
@@ -176,11 +182,10 @@ def validate(
     from labctl.checks.report import write_junit
     from labctl.lab import bubble as lab_bubble
     from labctl.lab import record
-    from labctl.lab.up import Request, described
     from labctl.probe.gather import gather, why_no_outside
 
     known = record.load(places.record, lab)
-    described_lab = described(Request(lab=lab), known)
+    described_lab = known_lab(places)
     engine = lab_bubble.engine(lab, places)
     stage = known.until if known else Until.ALL.value
     silent = why_no_outside()

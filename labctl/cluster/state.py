@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
-from labctl.engine.base import Node
+from labctl.engine.base import Engine, Node, State
 from labctl.errors import LabError
 
 ASK_TIMEOUT = 15.0
@@ -142,6 +142,15 @@ def members_joined(cmap: str) -> frozenset[str]:
         elif len(parts) == 4 and parts[3] == "status" and value == "joined":
             joined.add(parts[2])
     return frozenset(address for member in joined for address in addresses.get(member, ()))
+
+
+def witnesses(engine: Engine, name: str) -> list[Node]:
+    """The other nodes that are on: those to ask about a node that is not."""
+    return [
+        engine.node(machine.name)
+        for machine in engine.observe().values()
+        if machine.name != name and machine.state is State.ON
+    ]
 
 
 def still_member(witnesses: Iterable[Node], addresses: Iterable[str]) -> bool:

@@ -28,11 +28,9 @@ from labctl.wait import wait_until
 # Generous: what a small machine takes for many nodes, not what a good one does.
 BOOT_SECONDS = 60.0
 PER_NODE_SECONDS = 15.0
-# A node that was fenced or rebooted is off until the others have noticed; for longer, it is broken.
-OFF_SECONDS = 30.0
 CLUSTER_SECONDS = 90.0
 SYSTEMCTL_SECONDS = 60.0
-# So long may a machine be off while the cluster forms: the time that a power cycle takes.
+# A node that was fenced or rebooted is off until the others have noticed; for longer, it is broken.
 OFF_SECONDS = 30.0
 IMAGE_PASSWORD = "centos"  # noqa: S105 (the course's, set in images/common/finish; docs/lab-file.md)
 
@@ -49,7 +47,7 @@ class Context:
     image: BuiltImage
     secrets: Secrets
     engine: Engine
-    images: str
+    images: Path
     say: Say
 
     @property
@@ -69,7 +67,7 @@ def apply(actions: Sequence[Action], context: Context, members: Mapping[str, Mem
     wanted = {action.do for action in actions}
     if Do.START_BUBBLE in wanted:
         context.say("starting the lab's namespaces and services")
-        settings = prepare(context.lab, context.places, Path(context.images))
+        settings = prepare(context.lab, context.places, context.images)
         bubble.start(context.places, settings)
     if Do.MAKE_NETWORKS in wanted:
         context.engine.make_networks(context.lab)
@@ -100,7 +98,8 @@ def _on_node(name: str, actions: Sequence[Action], context: Context, living: str
             context.say(f"{name}: starting{because}")
             if engine.is_on(name):
                 engine.power_off(name)
-            _start(context, name)
+            _await_departure(context, name)
+            engine.start(name)
         elif action.do is Do.THAW_NODE:
             context.say(f"{name}: thawing{because}")
             engine.thaw(name)
@@ -118,22 +117,11 @@ def _on_node(name: str, actions: Sequence[Action], context: Context, living: str
             _systemctl_start(context, name, "pcsd")
 
 
-def _start(context: Context, name: str) -> None:
-    """Switch a node on when the others have noticed that it was off."""
-    _await_departure(context, name)
-    context.engine.start(name)
-
-
 def _await_departure(context: Context, name: str) -> None:
     """Wait until the others no longer count a node in whose corosync is gone (see state.still_member)."""
     node = context.lab.node(name)
     addresses = [str(leg.address) for leg in node.interfaces]
-    machines = context.engine.observe()
-    others = [
-        context.engine.node(machine.name)
-        for machine in machines.values()
-        if machine.name != name and machine.state is State.ON
-    ]
+    others = state.witnesses(context.engine, name)
     with contextlib.suppress(TimedOut):
         wait_until(
             f"the others to notice that {name} is off",

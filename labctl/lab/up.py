@@ -113,9 +113,7 @@ def bring_up(request: Request, progress: Progress) -> Outcome:
                 progress.say("building the node image; this happens once")
                 image = build(lab.family, store=store, on_line=progress.say)
         lab = lab.model_copy(update={"family": image.family})
-        actions = _carry_out(
-            lab, places, image, images=str(store.graph_root), request=request, progress=progress
-        )
+        actions = _carry_out(lab, places, image, images=store.graph_root, request=request, progress=progress)
     forwards = tuple(bubble.forwards(places))
     return Outcome(lab, time.monotonic() - began, tuple(progress.times), tuple(actions), forwards)
 
@@ -154,7 +152,7 @@ def _look_only(lab: Lab, places: LabPlaces, image: BuiltImage | None) -> Observe
 
 
 def _carry_out(
-    lab: Lab, places: LabPlaces, image: BuiltImage, *, images: str, request: Request, progress: Progress
+    lab: Lab, places: LabPlaces, image: BuiltImage, *, images: Path, request: Request, progress: Progress
 ) -> list[Action]:
     context = apply.Context(
         lab=lab,

@@ -3,6 +3,7 @@
 
     ci/bench.py up [--rounds N] [--nodes N] [--scale] [--json FILE]
     ci/bench.py start [--rounds N] [--json FILE]
+    ci/bench.py storage [--rounds N] [--json FILE]
 
 Needs root and the node image (`labctl build`). Its labs are called bench-… and are always taken down.
 """
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import bench_plain  # noqa: E402
+import bench_storage  # noqa: E402
 import bench_table  # noqa: E402
 
 import labctl  # noqa: E402
@@ -42,7 +44,9 @@ def main() -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        document = _bench_start(arguments) if arguments.what == "start" else _bench_up(arguments)
+        document = {"up": _bench_up, "start": _bench_start, "storage": _bench_storage}[arguments.what](
+            arguments
+        )
     except KeyboardInterrupt:
         _note("interrupted; the bench's labs are gone")
         return 130
@@ -56,7 +60,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("up", "start"))
+    parser.add_argument("what", choices=("up", "start", "storage"))
     parser.add_argument("--rounds", type=int, default=5, help="how often each (default: 5)")
     parser.add_argument("--nodes", type=int, default=4, help="how many nodes (default: 4)")
     parser.add_argument("--family", default="auto", help="auto, centos or debian (default: auto)")
@@ -165,6 +169,20 @@ def _bench_start(arguments: argparse.Namespace) -> dict[str, Any]:
             figures[name].append(time.monotonic() - began)
     print(bench_table.own_start(figures))
     return {"host": _host(), "start": figures}
+
+
+# -- shared disks ---------------------------------------------------------------------------
+
+
+def _bench_storage(arguments: argparse.Namespace) -> dict[str, Any]:
+    loads = [bench_table.busy()]
+    disks = bench_storage.disks(arguments.rounds, arguments.family, _timed)
+    loads.append(bench_table.busy())
+    up = bench_storage.added(arguments.rounds, arguments.family, _timed)
+    host = {**_host(), "family": arguments.family, "nodes": 4, "loads": loads}
+    print(bench_table.caption(host, arguments.rounds), end="\n\n")
+    print(bench_storage.tables(disks, up))
+    return {"host": host, "disks": disks, "up": up}
 
 
 # -- common ground --------------------------------------------------------------------------

@@ -59,6 +59,21 @@ class LabPlaces:
         return self.root / "storage"
 
     @property
+    def disks(self) -> Path:
+        """The target's disks: one sparse file each."""
+        return self.root / "disks"
+
+    @property
+    def target(self) -> Path:
+        """The target's configuration, as it sees it under /etc/target."""
+        return self.root / "target"
+
+    @property
+    def snapshots(self) -> Path:
+        """One folder per snapshot of the lab."""
+        return self.root / "snapshots"
+
+    @property
     def networks(self) -> Path:
         return self.root / "networks"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -10,6 +11,14 @@ import tenacity
 from labctl.errors import TimedOut
 
 T = TypeVar("T")
+
+# Set when the user has interrupted: Python tells the main thread alone, the others wait on.
+_given_up = threading.Event()
+
+
+def give_up() -> None:
+    """End every wait of this process, in whatever thread, with TimedOut. There is no way back."""
+    _given_up.set()
 
 
 def wait_until(
@@ -28,13 +37,16 @@ def wait_until(
     Exceptions of condition are not swallowed: a condition that may fail says so itself.
     """
     retrying = tenacity.Retrying(
-        stop=tenacity.stop_after_delay(timeout),
+        stop=tenacity.stop_after_delay(timeout) | tenacity.stop_when_event_set(_given_up),
+        sleep=tenacity.sleep_using_event(_given_up),
         wait=tenacity.wait_fixed(every),
         retry=tenacity.retry_if_result(lambda value: not value),
     )
     try:
         return retrying(condition)
     except tenacity.RetryError:
+        if _given_up.is_set():
+            raise TimedOut(f"The wait for {what} was interrupted.") from None
         raise TimedOut(
             f"Waited {timeout:.0f} s for {what}, in vain.",
             details=f"Last seen: {last_seen()}" if last_seen else "",

@@ -20,10 +20,12 @@ from labctl.bubble.settings import Forward, Settings
 from labctl.cluster.state import still_member, witnesses
 from labctl.engine.podman import PodmanEngine
 from labctl.errors import LabError
+from labctl.storage.cut import cut
 
 log = logging.getLogger("labctl.labd")
 
 EXIT_REBOOT = 128 + signal.SIGHUP
+APPLIANCE_STARTS_PER_MINUTE = 5
 
 
 def main() -> int:
@@ -57,20 +59,35 @@ def serve_bmcs(settings: Settings, supply: PowerSupply, stop: threading.Event) -
 
 
 def watch_resets(engine: PodmanEngine, supply: PowerSupply, stop: threading.Event) -> None:
-    """Start a node again that rebooted itself, as a real machine does.
+    """Start a node again that rebooted itself, as a real machine does, and an appliance that failed.
 
     reboot(2) in a PID namespace ends its init with SIGHUP for a restart and SIGINT for a
     power-off (pid_namespaces(7)), so the exit code tells the one from the other.
     """
+    starts: dict[str, list[float]] = {}
     while not stop.is_set():
         try:
             for name, code in engine.exits():
                 log.info("%s went down with exit code %d", name, code)
-                if code == EXIT_REBOOT:
+                if name in engine.appliances():
+                    # One that was told to stop ends with 0, and stays down.
+                    if code != 0 and _allowed(starts.setdefault(name, [])):
+                        engine.start(name)
+                elif code == EXIT_REBOOT:
                     supply.power_on(name)
         except LabError as error:
             log.info("watching the nodes: %s", error)
             stop.wait(0.5)
+
+
+def _allowed(starts: list[float]) -> bool:
+    """Whether one more start is within the rate; counts it. What cannot run is not tried for ever."""
+    now = time.monotonic()
+    starts[:] = [at for at in starts if at > now - 60]
+    if len(starts) >= APPLIANCE_STARTS_PER_MINUTE:
+        return False
+    starts.append(now)
+    return True
 
 
 class PowerSupply:
@@ -84,7 +101,7 @@ class PowerSupply:
     LONGEST = 60.0  # s; then the others have no say any more
 
     def __init__(self, settings: Settings, engine: PodmanEngine) -> None:
-        self._members = settings.members
+        self._addresses = settings.addresses
         self._engine = engine
         self._starting: dict[str, threading.Event] = {}
         # Switched on, yet there is no machine behind the switch: its container was removed. A BMC
@@ -102,6 +119,8 @@ class PowerSupply:
         if cancelled is not None:
             cancelled.set()
         self._engine.power_off(name)
+        # Only now is the node as dead as its lamp says: nothing of it is under way to a disk any more.
+        cut(self._addresses.get(name, ()))
 
     def power_on(self, name: str) -> None:
         with self._lock:
@@ -117,7 +136,7 @@ class PowerSupply:
         deadline = time.monotonic() + self.LONGEST
         try:
             while time.monotonic() < deadline and still_member(
-                witnesses(self._engine, name), self._members.get(name, ())
+                witnesses(self._engine, name), self._addresses.get(name, ())
             ):
                 if cancelled.wait(0.3):
                     return

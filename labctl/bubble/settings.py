@@ -33,7 +33,7 @@ class Bmc:
 class Settings:
     """Everything that a bubble's processes need; paths are absolute host paths.
 
-    members: each node's addresses, by which the others know it in corosync.
+    addresses: each node's, by which corosync's other members and iSCSI targets know it.
     subnets: the lab's own, never to be looked for outside.
     """
 
@@ -45,7 +45,7 @@ class Settings:
     outside: list[str]
     forwards: list[Forward]
     bmcs: list[Bmc]
-    members: dict[str, list[str]]
+    addresses: dict[str, list[str]]
     subnets: list[str]
 
     def save(self, path: Path) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from labctl.bubble import loops
 from labctl.bubble.settings import Settings
 from labctl.errors import ActionFailed, HostLacks
 from labctl.places import LabPlaces
@@ -83,6 +84,7 @@ def start(places: LabPlaces, settings: Settings, *, timeout: float = 20.0) -> Bu
     """
     for folder in (places.conf, places.logs, places.storage, places.networks):
         folder.mkdir(parents=True, exist_ok=True)
+    loops.remember(places.root.parent)
     places.ready.unlink(missing_ok=True)
     places.socket.unlink(missing_ok=True)
     settings_file = places.conf / "bubble.json"

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from labctl.checks import cluster, fencing, network, nodes
+from labctl.checks import storage as disks
 from labctl.checks.result import CheckResult, skipped
 from labctl.lab.model import Lab, NodeSpec
-from labctl.probe.facts import Facts, NodeFacts
+from labctl.probe.facts import Facts, NodeFacts, StorageFacts
 
 Stage = Literal["nodes", "cluster", "storage", "all"]
 OfNode = Callable[[NodeSpec, NodeFacts], CheckResult]
@@ -19,12 +20,18 @@ FENCING_OF_NODE = ("fencing.devices", "bmc.answers")
 
 
 def validate(
-    lab: Lab, facts: Facts, *, stage: Stage = "all", no_outside: str = "the way outside was not tried"
+    lab: Lab,
+    facts: Facts,
+    *,
+    stage: Stage = "all",
+    no_outside: str = "the way outside was not tried",
+    storage: StorageFacts | None = None,
 ) -> list[CheckResult]:
     """Every check's result, in a fixed order: node by node, then the cluster, then fencing.
 
     facts: of labctl.probe.gather.gather; a lab's node without an entry is skipped.
     stage: how far the lab was brought up; what comes later is skipped with that reason.
+    storage: of labctl.lab.storage.look; None counts as a lab without shared disks.
     no_outside: why the host itself has no way out; "" when it has and the probe asked for it.
     """
     results = [nodes.running(node, facts.get(node.name)) for node in lab.nodes]
@@ -34,7 +41,8 @@ def validate(
         why = "The lab is up to its nodes only (--until nodes); the cluster is yours to make."
         of_node = [*CLUSTER_OF_NODE, *FENCING_OF_NODE]
         results += [skipped(name, node.name, why) for name in of_node for node in lab.nodes]
-        return results + [skipped(name, None, why) for name in CLUSTER_OF_LAB]
+        results += [skipped(name, None, why) for name in CLUSTER_OF_LAB]
+        return results + _storage(lab, facts, stage, storage)
     results += [
         cluster.quorum(lab, facts),
         cluster.coordinator(lab, facts),
@@ -45,7 +53,17 @@ def validate(
         fencing.running(lab, facts),
         *(fencing.bmc(lab, facts, node) for node in lab.nodes),
     ]
-    return results
+    return results + _storage(lab, facts, stage, storage)
+
+
+def _storage(lab: Lab, facts: Facts, stage: Stage, storage: StorageFacts | None) -> list[CheckResult]:
+    if stage in ("nodes", "cluster"):
+        why = f"The lab is up without its shared disks (--until {stage}); they are yours to make."
+        return disks.none(lab, why)
+    if storage is None or storage.driver == "none":
+        why = f"The lab has no shared disks: {storage.reason if storage else 'none were looked for'}."
+        return disks.none(lab, why)
+    return disks.every(lab, facts, storage)
 
 
 def _of_node(lab: Lab, facts: Facts, stage: Stage, no_outside: str) -> dict[str, OfNode]:

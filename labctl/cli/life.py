@@ -42,6 +42,10 @@ def up(
         str | None, typer.Option("--scenario", help="A named change of the lab: two-node, …")
     ] = None,
     family: Annotated[str | None, typer.Option("--family", help="auto, centos or debian.")] = None,
+    storage: Annotated[
+        str | None,
+        typer.Option("--storage", help="Who serves the shared disks: auto, lio, userspace or none."),
+    ] = None,
     mode: Annotated[str, typer.Option("--mode", help="container (vm comes later).")] = "container",
     until: Annotated[Until, typer.Option("--until", help="Stop early, to do the rest by hand.")] = Until.ALL,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
@@ -56,12 +60,9 @@ def up(
     require_root("up")
     from labctl.lab.up import Progress, Request, bring_up
 
-    if mode != "container":
-        raise UsageError(f"There is no mode {mode!r} in this version.", mend="labctl up --mode container")
-    if family not in (None, "auto", "centos", "debian"):
-        raise UsageError(
-            f"There is no family {family!r}.", mend="labctl up --family auto   (or centos, debian)"
-        )
+    _one_of("mode", mode, ("container",))
+    _one_of("family", family, ("auto", "centos", "debian"))
+    _one_of("storage", storage, ("auto", "lio", "userspace", "none"))
     request = Request(
         lab=lab,
         file=file,
@@ -69,6 +70,7 @@ def up(
         scenario=scenario,
         nodes=nodes,
         family=family,
+        storage=storage,
         until=until,
         dry_run=dry_run,
         patience=wait,
@@ -101,6 +103,16 @@ def up(
             console.note(f"Port {asked} of 127.0.0.1 is taken; {address}:{inside} is at {port}.")
     _summary(outcome.lab, outcome.seconds, outcome.forwards, lab, until)
     return OK
+
+
+def _one_of(option: str, given: str | None, known: tuple[str, ...]) -> None:
+    """Raises UsageError for a word that the option does not know."""
+    if given is not None and given not in known:
+        others = f"   (or {', '.join(known[1:])})" if known[1:] else ""
+        raise UsageError(
+            f"There is no {option} {given!r} in this version.",
+            mend=f"labctl up --{option} {known[0]}{others}",
+        )
 
 
 def _require_programs() -> None:
@@ -146,12 +158,16 @@ def _summary(
 def down(
     lab: LabOption = DEFAULT_LAB,
     every: Annotated[bool, typer.Option("--all", help="Every lab of this host.")] = False,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Only switch off; disks and snapshots stay, and `labctl up` carries on."),
+    ] = False,
     wait: WaitOption = 0,
     as_json: JsonOption = False,
 ) -> int:
-    """Remove the lab: its processes, mounts, networks and files. The node image stays."""
+    """Remove the lab: its processes, mounts, networks, files and snapshots. The node image stays."""
     require_root("down")
-    from labctl.lab.down import labs, take_down
+    from labctl.lab.down import labs, switch_off, take_down
 
     began = time.monotonic()
     names = labs() if every else [lab]
@@ -159,11 +175,14 @@ def down(
     with console.Steps("labctl down", quiet=as_json) as steps:
         for name in names:
             steps.stage(name)
-            if take_down(name, say=steps.say, patience=wait):
+            if (switch_off if keep else take_down)(name, say=steps.say, patience=wait):
                 gone.append(name)
     seconds = time.monotonic() - began
     if as_json:
-        console.document({"removed": gone, "seconds": round(seconds, 3)})
+        console.document({"switched_off" if keep else "removed": gone, "seconds": round(seconds, 3)})
+    elif keep:
+        told = f"Lab {', '.join(gone)} is off ({seconds:.1f} s)." if gone else f"Lab {lab} does not run."
+        console.line(f"{told} Go on: " + console.command("labctl up"))
     elif gone:
         console.line(f"Lab {', '.join(gone)} is gone ({seconds:.1f} s).")
     else:

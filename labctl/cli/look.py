@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,7 +39,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it; Ctrl-C ends.")] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """What runs: nodes, cluster, fencing, resources."""
+    """What runs: nodes, cluster, fencing, resources, shared disks."""
     require_root("status")
     places = require_lab(lab)
     if watch and not as_json:
@@ -69,28 +69,62 @@ def status(
                 for each in resources
             ],
         )
+    for text in _storage_lines(document):
+        console.line(text)
     for port, _, address, inside in bubble.forwards(places) if document["state"] != "stopped" else ():
         console.line(f"127.0.0.1:{port} → {address}:{inside}")
     return OK
 
 
 def _status(places: LabPlaces, name: str) -> dict[str, Any]:
+    from concurrent.futures import ThreadPoolExecutor
+
     from labctl.engine.base import Machine, State
     from labctl.lab import bubble as lab_bubble
+    from labctl.lab import storage
     from labctl.lab.status import status_document
     from labctl.probe.gather import gather
 
     described_lab = known_lab(places)
-    machines: Mapping[str, Any] = {}
-    facts: Mapping[str, Any] = {}
-    if bubble.find(places) is not None:
-        engine = lab_bubble.engine(name, places)
+    if bubble.find(places) is None:
+        off = {node.name: Machine(node.name, State.OFF) for node in described_lab.nodes}
+        return status_document(described_lab, off, {})
+    engine = lab_bubble.engine(name, places)
+    with ThreadPoolExecutor(1) as beside:
+        looked = beside.submit(storage.look, engine, described_lab, _until(places), try_it=False)
         machines = engine.observe()
         facts = gather(engine, described_lab, timeout=10)
-    else:
-        machines = {node.name: Machine(node.name, State.OFF) for node in described_lab.nodes}
-    document: dict[str, Any] = status_document(described_lab, machines, facts)
-    return document
+        seen = looked.result()
+    return status_document(described_lab, machines, facts, storage.status(described_lab, seen, facts))
+
+
+def _until(places: LabPlaces) -> Until:
+    """How far the lab was brought up."""
+    from labctl.lab import record
+
+    known = record.load(places.record, places.lab)
+    return Until(known.until) if known else Until.ALL
+
+
+def _storage_lines(document: dict[str, Any]) -> list[str]:
+    storage = document["storage"]
+    if storage["driver"] is None:
+        return [f"shared disks: none ({storage['reason']})"] if storage.get("reason") else []
+    target = storage["target"]
+    lines = [
+        f"shared disks by {storage['driver']} ({storage['reason']}): {target['iqn']} at {target['portal']}"
+        + ("" if target["answers"] else ", does not answer")
+    ]
+    absent = [each["node"] for each in storage["sessions"] if not each["logged_in"]]
+    count = len(storage["sessions"])
+    lines.append(
+        f"  {count - len(absent)} of {count} nodes logged in"
+        + (f"; not {', '.join(absent)}" if absent else "")
+    )
+    for disk in storage["disks"]:
+        where = "all nodes" if len(disk["nodes"]) == count else _short(disk["nodes"]) or "no node"
+        lines.append(f"  {disk['name']}  {disk['size'] // 2**20} MiB  {disk['wwn'] or '-'}  on {where}")
+    return lines
 
 
 def _headline(document: dict[str, Any]) -> str:
@@ -174,23 +208,27 @@ def validate(
         Path | None, typer.Option("--junit", metavar="FILE", help="Also write the results as JUnit XML.")
     ] = None,
 ) -> int:
-    """Prove that the lab works: nodes, names, time, networks, corosync, quorum, DC, fencing, daemons."""
+    """Prove that the lab works: nodes, names, time, networks, cluster, fencing, shared disks."""
     require_root("validate")
     places, _ = require_running(lab)
+    from concurrent.futures import ThreadPoolExecutor
+
     from labctl.checks.lab_checks import validate as judge
     from labctl.checks.report import as_json as to_json
     from labctl.checks.report import write_junit
     from labctl.lab import bubble as lab_bubble
-    from labctl.lab import record
+    from labctl.lab import storage
     from labctl.probe.gather import gather, why_no_outside
 
-    known = record.load(places.record, lab)
     described_lab = known_lab(places)
     engine = lab_bubble.engine(lab, places)
-    stage = known.until if known else Until.ALL.value
-    silent = why_no_outside()
-    facts = gather(engine, described_lab, timeout=10, outside=not silent)
-    results = judge(described_lab, facts, stage="nodes" if stage == Until.NODES else "all", no_outside=silent)
+    until = _until(places)
+    with ThreadPoolExecutor(1) as beside:
+        looked = beside.submit(storage.look, engine, described_lab, until, try_it=True)
+        silent = why_no_outside()
+        facts = gather(engine, described_lab, timeout=10, outside=not silent)
+        seen = looked.result()
+    results = judge(described_lab, facts, stage=until.value, no_outside=silent, storage=seen)
     document = to_json(results)
     if junit:
         write_junit(results, junit, f"labctl validate {lab}")

@@ -42,7 +42,10 @@ class ClusterView:
 
 @dataclass(frozen=True)
 class Member:
-    """One node's part: its corosync.conf ("" when it has none), its daemons, its view."""
+    """One node's part: its corosync.conf ("" when it has none), its daemons, its view.
+
+    rest: the lines that answer what the caller asked beside (see ask).
+    """
 
     conf: str = ""
     booted: bool = False
@@ -51,6 +54,7 @@ class Member:
     pcsd: bool = False
     view: ClusterView | None = None
     silent: str = ""
+    rest: tuple[str, ...] = ()
 
     @property
     def cluster_name(self) -> str:
@@ -63,10 +67,13 @@ class Member:
         return frozenset(value for key, value in _pairs(self.conf) if key == "name")
 
 
-def ask(node: Node) -> Member:
-    """Ask one node. A node that does not answer gives a Member that says so in `silent`."""
+def ask(node: Node, beside: str = "") -> Member:
+    """Ask one node. A node that does not answer gives a Member that says so in `silent`.
+
+    beside: a shell fragment to run along, which prints lines of a first word of its own.
+    """
     try:
-        return parse(node.run(["sh", "-c", ASK], timeout=ASK_TIMEOUT).stdout)
+        return parse(node.run(["sh", "-c", beside + ASK], timeout=ASK_TIMEOUT).stdout)
     except LabError as error:
         return Member(silent=error.message)
 
@@ -76,6 +83,7 @@ def parse(text: str) -> Member:
     head, _, xml = text.partition("\nxml\n")
     units: dict[str, bool] = {}
     conf: list[str] = []
+    others: list[str] = []
     booted = False
     for line in head.splitlines():
         word, _, rest = line.partition(" ")
@@ -86,6 +94,8 @@ def parse(text: str) -> Member:
             booted = rest in ("running", "degraded")
         elif word == "conf":
             conf.append(rest)
+        else:
+            others.append(line)
     return Member(
         conf="\n".join(conf) + "\n" if conf else "",
         booted=booted,
@@ -93,6 +103,7 @@ def parse(text: str) -> Member:
         pacemaker=units.get("pacemaker", False),
         pcsd=units.get("pcsd", False),
         view=parse_view(xml),
+        rest=tuple(others),
     )
 
 

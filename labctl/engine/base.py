@@ -6,8 +6,10 @@ beside this one, held to one contract suite (tests/lab/test_engine_contract.py).
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -51,6 +53,27 @@ class File:
     directory: bool = False
 
 
+@dataclass(frozen=True)
+class Appliance:
+    """A machine of the lab that is no node: one program on the node image, without systemd.
+
+    network, address: its one leg.  mounts: (folder on the host, folder inside).
+    The lab's daemon starts it again when its program ends with another exit code than 0.
+    """
+
+    name: str
+    hostname: str
+    argv: tuple[str, ...]
+    network: str
+    address: str
+    mounts: tuple[tuple[str, str], ...] = ()
+
+    def spec_hash(self, image: str) -> str:
+        """16 hex digits over all that, when changed, asks for the machine to be made anew."""
+        facts = json.dumps([asdict(self), image], sort_keys=True)
+        return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
 class Node(Protocol):
     """Acts inside one node that is on."""
 
@@ -73,10 +96,17 @@ class Node(Protocol):
 
 
 class Engine(Protocol):
-    """Makes, powers and removes the machines of one lab."""
+    """Makes, powers and removes the machines of one lab.
+
+    Wherever a method takes a machine's name, that of a node or of an appliance will do.
+    """
 
     def observe(self) -> Mapping[str, Machine]:
-        """Every machine of this lab by node name; missing ones are absent."""
+        """Every node's machine of this lab by node name; missing ones are absent."""
+        ...
+
+    def appliances(self) -> Mapping[str, Machine]:
+        """Every appliance of this lab by name; missing ones are absent."""
         ...
 
     def make_networks(self, lab: Lab) -> list[str]:
@@ -85,6 +115,10 @@ class Engine(Protocol):
 
     def create(self, lab: Lab, node: NodeSpec, image: str, files: Sequence[File]) -> None:
         """Make a node's machine, switched off, with these files in place."""
+        ...
+
+    def create_appliance(self, appliance: Appliance, image: str, files: Sequence[File]) -> None:
+        """Make an appliance, switched off, with these files in place."""
         ...
 
     def start(self, name: str) -> None:

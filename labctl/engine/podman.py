@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labctl.engine.base import File, Machine, State
+from labctl.engine.base import Appliance, File, Machine, State
 from labctl.engine.podman_api import Api, first_file, pack, reason_of
 from labctl.errors import ActionFailed, CommandFailed, TimedOut
 from labctl.run import Result
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 LABEL_LAB = "labctl.lab"
 LABEL_SPEC = "labctl.spec"
+LABEL_APPLIANCE = "labctl.appliance"
 MODULE_OF_PID1 = "labctl.bubble.init"
 MOUNT_RACE = "/merged: no such file or directory"
 STATES = {
@@ -86,10 +87,18 @@ class PodmanEngine:
     # -- machines -------------------------------------------------------------------------
 
     def observe(self) -> Mapping[str, Machine]:
+        return self._machines(appliances=False)
+
+    def appliances(self) -> Mapping[str, Machine]:
+        return self._machines(appliances=True)
+
+    def _machines(self, *, appliances: bool) -> Mapping[str, Machine]:
         machines = {}
         for item in self._listed():
             name = item["Names"][0]
             labels = item.get("Labels") or {}
+            if (LABEL_APPLIANCE in labels) is not appliances:
+                continue
             machines[name] = Machine(
                 name=name,
                 state=STATES.get(item["State"], State.OFF),
@@ -122,39 +131,62 @@ class PodmanEngine:
         return made
 
     def create(self, lab: Lab, node: NodeSpec, image: str, files: Sequence[File]) -> None:
+        legs = {
+            network_name(interface.network): {
+                "static_ips": [str(interface.address)],
+                "interface_name": interface.name,
+            }
+            for interface in node.interfaces
+        }
         document = {
-            "name": node.name,
-            "image": image,
-            "hostname": node.hostname,
-            "systemd": "always",
+            **self._document(node.name, node.hostname, image, legs, ()),
             "labels": {LABEL_LAB: self._lab, LABEL_SPEC: node.spec_hash(lab)},
+            "systemd": "always",
             "stop_signal": 37,  # SIGRTMIN+3: systemd's orderly halt
-            "privileged": True,
-            "mounts": [
-                {
-                    "type": "bind",
-                    "source": "/proc/sys",
-                    "destination": "/proc/sys",
-                    "options": ["ro", "bind"],
-                },
-                {
-                    "type": "bind",
-                    "source": "/proc/sys/net",
-                    "destination": "/proc/sys/net",
-                    "options": ["rw", "bind"],
-                },
-            ],
             # For a systemd container podman mounts a tmpfs here unless something else is: the journal
             # of a node that was fenced must still be there. Without a name it goes with the container.
             "volumes": [{"Dest": "/var/log/journal"}],
-            "netns": {"nsmode": "bridge"},
-            "networks": {
-                network_name(interface.network): {
-                    "static_ips": [str(interface.address)],
-                    "interface_name": interface.name,
-                }
-                for interface in node.interfaces
+        }
+        self._create(document, files)
+
+    def create_appliance(self, appliance: Appliance, image: str, files: Sequence[File]) -> None:
+        legs = {
+            network_name(appliance.network): {"static_ips": [appliance.address], "interface_name": "eth0"}
+        }
+        document = {
+            **self._document(appliance.name, appliance.hostname, image, legs, appliance.mounts),
+            "labels": {
+                LABEL_LAB: self._lab,
+                LABEL_SPEC: appliance.spec_hash(image),
+                LABEL_APPLIANCE: appliance.name,
             },
+            "systemd": "false",
+            "command": list(appliance.argv),
+        }
+        self._create(document, files)
+
+    def _document(
+        self,
+        name: str,
+        hostname: str,
+        image: str,
+        legs: Mapping[str, Mapping[str, Any]],
+        mounts: Sequence[tuple[str, str]],
+    ) -> dict[str, Any]:
+        """What nodes and appliances have in common (libpod's SpecGenerator)."""
+        binds = [("/proc/sys", "/proc/sys", "ro"), ("/proc/sys/net", "/proc/sys/net", "rw")]
+        binds += [(source, inside, "rw") for source, inside in mounts]
+        return {
+            "name": name,
+            "image": image,
+            "hostname": hostname,
+            "privileged": True,
+            "mounts": [
+                {"type": "bind", "source": source, "destination": inside, "options": [mode, "bind"]}
+                for source, inside, mode in binds
+            ],
+            "netns": {"nsmode": "bridge"},
+            "networks": legs,
             "use_image_hosts": True,
             "shm_size": 256 * 1024 * 1024,
             "r_limits": [
@@ -163,9 +195,11 @@ class PodmanEngine:
             "env": {"container": "podman"},
             "restart_policy": "no",
         }
-        self._api.call("POST", "/containers/create", document=document)
+
+    def _create(self, document: Mapping[str, Any], files: Sequence[File]) -> None:
+        self._api.call("POST", "/containers/create", document=dict(document))
         if files:
-            self.put(node.name, files)
+            self.put(str(document["name"]), files)
 
     def start(self, name: str) -> None:
         if self._state(name) == "paused":

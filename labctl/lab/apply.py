@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -15,23 +14,21 @@ from labctl.cluster import state
 from labctl.cluster.files import base_files, cluster_files
 from labctl.cluster.secrets import Secrets
 from labctl.cluster.state import Member
-from labctl.engine.base import Engine, File, State
+from labctl.engine.base import Engine, File
 from labctl.errors import ActionFailed, LabError, TimedOut
 from labctl.image.build import BuiltImage
 from labctl.image.family import load_family
+from labctl.lab import storage
 from labctl.lab.bubble import prepare
 from labctl.lab.model import Lab, NodeSpec
-from labctl.lab.plan import Action, Do, Part
+from labctl.lab.plan import Action, Do, Part, Until
 from labctl.places import LabPlaces
-from labctl.wait import wait_until
+from labctl.storage import disks
+from labctl.storage.base import Driver
+from labctl.wait import give_up, wait_until
 
-# Generous: what a small machine takes for many nodes, not what a good one does.
-BOOT_SECONDS = 60.0
 PER_NODE_SECONDS = 15.0
-CLUSTER_SECONDS = 90.0
 SYSTEMCTL_SECONDS = 60.0
-# A node that was fenced or rebooted is off until the others have noticed; for longer, it is broken.
-OFF_SECONDS = 30.0
 IMAGE_PASSWORD = "centos"  # noqa: S105 (the course's, set in images/common/finish; docs/lab-file.md)
 
 Say = Callable[[str], None]
@@ -40,7 +37,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Context:
-    """What actions need beside the plan. images: the shared image store's graph root."""
+    """What actions need beside the plan.
+
+    images: the shared image store's graph root.  driver: None for a lab without storage.
+    """
 
     lab: Lab
     places: LabPlaces
@@ -49,6 +49,8 @@ class Context:
     engine: Engine
     images: Path
     say: Say
+    driver: Driver | None
+    until: Until
 
     @property
     def paths(self) -> Mapping[str, str]:
@@ -76,7 +78,7 @@ def apply(actions: Sequence[Action], context: Context, members: Mapping[str, Mem
     for action in actions:
         if action.node:
             per_node.setdefault(action.node, []).append(action)
-    _together(per_node.items(), lambda item: _on_node(item[0], item[1], context, living), len(per_node))
+    together(per_node.items(), lambda item: _on_node(item[0], item[1], context, living), len(per_node))
 
 
 def _on_node(name: str, actions: Sequence[Action], context: Context, living: str) -> None:
@@ -115,6 +117,30 @@ def _on_node(name: str, actions: Sequence[Action], context: Context, living: str
             _systemctl_start(context, name, "corosync", "pacemaker")
         elif action.do is Do.START_PCSD:
             _systemctl_start(context, name, "pcsd")
+        else:
+            _on_storage(action, context)
+
+
+def _on_storage(action: Action, context: Context) -> None:
+    """What concerns the shared disks; context.driver is there whenever the plan asks for it."""
+    driver, lab = context.driver, context.lab
+    if driver is None:
+        raise ActionFailed(f"{action.do.value} was planned for a lab without shared disks.")
+    if action.do is Do.SERVE_DISKS:
+        context.say(f"serving the shared disks ({action.reason})")
+        storage.serve(driver, context.engine, lab, context.places, context.image.id)
+    elif action.do is Do.UPDATE_TARGET:
+        context.say(f"changing the target ({action.reason})")
+        if going := disks.leaving(lab, context.places):
+            # The order that loses nothing: nobody uses a disk when it goes.
+            on = [node for node in lab.nodes if context.engine.is_on(node.name)]
+            context.say(f"{', '.join(going)} goes: the nodes log out first")
+            together(on, lambda node: driver.log_out(context.engine, lab, node), len(on))
+        disks.prepare(lab, context.places)
+        driver.update(context.engine, lab)
+    elif action.do is Do.LOG_IN:
+        context.say(f"{action.node}: logging in to the target ({action.reason})")
+        driver.log_in(context.engine, lab, lab.node(action.node))
 
 
 def _await_departure(context: Context, name: str) -> None:
@@ -147,6 +173,9 @@ def _files(context: Context, node: NodeSpec, part: Part, living: str) -> list[Fi
     files = base_files(context.lab, node, context.secrets, context.paths)
     if part in (Part.FIRST, Part.JOIN):
         files += _cluster_files(context, part, living)
+    if context.driver:
+        login = context.until.with_storage
+        files += context.driver.node_files(context.lab, login=login)
     return files
 
 
@@ -161,126 +190,15 @@ def _cluster_files(context: Context, part: Part, living: str) -> list[File]:
     )
 
 
-# -- waiting for the result ----------------------------------------------------------------
-
-
-def await_boot(context: Context) -> None:
-    """Wait until every node has booted; a node that does not shows its journal's last lines."""
-
-    def one(node: NodeSpec) -> None:
-        member = Member()
-        last_on = time.monotonic()
-
-        def booted() -> bool:
-            nonlocal member, last_on
-            member = state.ask(context.engine.node(node.name))
-            if not member.silent or context.engine.is_on(node.name):
-                last_on = time.monotonic()
-            elif time.monotonic() - last_on > OFF_SECONDS:
-                raise ActionFailed(f"{node.name} went off while it booted.", details=member.silent)
-            return member.booted
-
-        try:
-            wait_until(
-                f"{node.name} to boot",
-                booted,
-                timeout=context.patience(BOOT_SECONDS),
-                every=0.2,
-                last_seen=lambda: member.silent or "systemd is still starting units",
-            )
-        except ActionFailed as error:
-            raise type(error)(
-                error.message,
-                details=f"{error.details}\n{last_words(context.engine, node.name)}",
-                mend=f"labctl logs {node.name} --lab {context.lab.name}",
-            ) from None
-
-    _together(context.lab.nodes, one, len(context.lab.nodes))
-
-
-def last_words(engine: Engine, name: str) -> str:
-    """The last lines of a node's journal, or of its console when it has no journal yet."""
-    try:
-        text = engine.node(name).run(["journalctl", "--no-pager", "-n", "15"], timeout=15).stdout
-    except LabError:
-        text = engine.console(name)
-    return "\n".join(f"  {line}" for line in text.strip().splitlines()[-15:])
-
-
-def await_cluster(context: Context) -> None:
-    """Wait until every configured node is online, there is a DC, quorum, and all fence devices run.
-
-    Asks one node at a time: the first that knows.
-    """
-    last = "no node answers"
-    off_since: dict[str, float] = {}
-
-    def check_machines() -> None:
-        for name, machine in context.engine.observe().items():
-            if machine.state is not State.OFF:
-                off_since.pop(name, None)
-            elif time.monotonic() - off_since.setdefault(name, time.monotonic()) > OFF_SECONDS:
-                raise ActionFailed(
-                    f"{name} went down while the cluster formed and does not come back.",
-                    details=last_words(context.engine, name),
-                    mend=f"labctl logs {name} --lab {context.lab.name}, then labctl up",
-                )
-
-    def settled() -> bool:
-        nonlocal last
-        check_machines()
-        for node in context.lab.nodes:
-            member = state.ask(context.engine.node(node.name))
-            if not member.view:
-                continue
-            view = member.view
-            missing = sorted(member.nodelist - (view.online - view.unclean))
-            stopped = sorted(name for name, at in view.fencing.items() if at != "Started")
-            last = (
-                f"DC {view.dc or 'not elected'}, {'with' if view.quorate else 'no'} quorum, "
-                f"not online: {', '.join(missing) or 'none'}, "
-                f"fence devices not started: {', '.join(stopped) or 'none'}"
-            )
-            if view.dc and view.quorate and not missing and not stopped:
-                return True
-        return False
-
-    try:
-        wait_until(
-            "the cluster to form",
-            settled,
-            timeout=context.patience(CLUSTER_SECONDS),
-            every=0.15,
-            last_seen=lambda: last,
-        )
-    except TimedOut as error:
-        words = [
-            f"{node.name}, its last words:\n{last_words(context.engine, node.name)}"
-            for node in context.lab.nodes
-            if node.hostname in last
-        ]
-        raise TimedOut(
-            error.message,
-            details="\n".join([error.details, *words]),
-            mend=f"labctl validate --lab {context.lab.name}",
-        ) from None
-
-
-def await_pcsd(context: Context) -> None:
-    """Wait until pcsd answers on every node: it starts last, and pcs is of no use without it."""
-
-    def one(node: NodeSpec) -> None:
-        script = "until timeout 2 bash -c ': </dev/tcp/127.0.0.1/2224' 2>/dev/null; do sleep 0.2; done"
-        context.engine.node(node.name).run(["sh", "-c", script], timeout=context.patience(BOOT_SECONDS))
-
-    _together(context.lab.nodes, one, len(context.lab.nodes))
-
-
-def _together(items: Iterable[T], work: Callable[[T], None], most: int) -> None:
+def together(items: Iterable[T], work: Callable[[T], None], most: int) -> None:
     """Do the work for all items at once; wait for every one; raise what went wrong as one error."""
     with ThreadPoolExecutor(max_workers=max(1, min(most, 16))) as pool:
         futures = [pool.submit(work, item) for item in items]
-        wait(futures)
+        try:
+            wait(futures)
+        except KeyboardInterrupt:
+            give_up()  # or the pool would wait for waits that nobody wants any more
+            raise
     errors = [error for future in futures if (error := future.exception())]
     if not errors:
         return

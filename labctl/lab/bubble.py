@@ -68,7 +68,7 @@ def prepare(lab: Lab, places: LabPlaces, images: Path) -> Settings:
             Bmc(node.name, str(lab.bmc_address), node.bmc_port, lab.fencing.user, lab.fencing.password)
             for node in lab.nodes
         ],
-        members={node.name: [str(leg.address) for leg in node.interfaces] for node in lab.nodes},
+        addresses={node.name: [str(leg.address) for leg in node.interfaces] for node in lab.nodes},
         subnets=[str(network.subnet) for network in lab.networks],
     )
 

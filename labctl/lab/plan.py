@@ -7,10 +7,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from labctl.engine.base import State
+from labctl.storage.base import TARGET
 
 if TYPE_CHECKING:
     from labctl.lab.model import Lab, NodeSpec
-    from labctl.lab.observe import Observed
+    from labctl.lab.observe import Observed, StorageSeen
 
 
 class Until(StrEnum):
@@ -20,6 +21,11 @@ class Until(StrEnum):
     CLUSTER = "cluster"
     STORAGE = "storage"
     ALL = "all"
+
+    @property
+    def with_storage(self) -> bool:
+        """Whether the nodes have their disks at the end."""
+        return self in (Until.STORAGE, Until.ALL)
 
 
 class Do(StrEnum):
@@ -35,6 +41,9 @@ class Do(StrEnum):
     JOIN_CLUSTER = "join-cluster"
     START_CLUSTER = "start-cluster"
     START_PCSD = "start-pcsd"
+    SERVE_DISKS = "serve-disks"
+    UPDATE_TARGET = "update-target"
+    LOG_IN = "log-in"
 
 
 class Part(StrEnum):
@@ -63,13 +72,28 @@ def plan(lab: Lab, observed: Observed, until: Until) -> list[Action]:
         actions.append(Action(Do.BUILD_IMAGE, reason=f"there is no up-to-date {lab.family} node image"))
     if not observed.bubble:
         actions.append(Action(Do.START_BUBBLE, reason="the lab's namespaces do not run"))
-    if any(observed.state(node.name) is State.MISSING for node in lab.nodes):
-        actions.append(Action(Do.MAKE_NETWORKS, reason="new nodes need the lab's networks"))
+    nodes_missing = any(observed.state(node.name) is State.MISSING for node in lab.nodes)
+    if nodes_missing or (observed.storage.wanted and observed.storage.target is State.MISSING):
+        actions.append(Action(Do.MAKE_NETWORKS, reason="new machines need the lab's networks"))
     surplus = sorted(set(observed.machines) - {node.name for node in lab.nodes})
     actions += [Action(Do.REMOVE_NODE, name, "the description has no such node") for name in surplus]
+    if observed.storage.wanted:
+        actions += _for_target(observed.storage)
     for node in lab.nodes:
         actions += _for_node(lab, node, observed, until)
     return actions
+
+
+def _for_target(storage: StorageSeen) -> list[Action]:
+    if storage.target is State.MISSING:
+        return [Action(Do.SERVE_DISKS, TARGET, "there is no target yet")]
+    if not storage.machine_current:
+        return [Action(Do.SERVE_DISKS, TARGET, "the target's description changed")]
+    if storage.target is not State.ON:
+        return [Action(Do.SERVE_DISKS, TARGET, f"the target's machine is {storage.target}")]
+    if not storage.config_current:
+        return [Action(Do.UPDATE_TARGET, TARGET, "the lab's disks changed")]
+    return []
 
 
 def _for_node(lab: Lab, node: NodeSpec, observed: Observed, until: Until) -> list[Action]:
@@ -98,6 +122,12 @@ def _for_node(lab: Lab, node: NodeSpec, observed: Observed, until: Until) -> lis
         actions.append(Action(Do.START_CLUSTER, node.name, "its cluster daemons do not run", Part.KEEP))
     if not member.pcsd:
         actions.append(Action(Do.START_PCSD, node.name, "pcsd does not run"))
+    if observed.storage.wanted and observed.storage.target is State.ON and member.booted:
+        lacking = [
+            disk.name for disk in lab.storage.disks if disk.name not in observed.storage.disks(node.name)
+        ]
+        if lacking:
+            actions.append(Action(Do.LOG_IN, node.name, f"it lacks {', '.join(lacking)}"))
     return actions
 
 

@@ -17,6 +17,7 @@ class Record:
     """One lab. image: id of the node image.  empty_cib: what its Pacemaker starts from.
 
     file, overrides, scenario, nodes: how `up` was called, so that later commands see the same lab.
+    storage: the driver that serves its disks, or none.
     """
 
     lab: str
@@ -28,6 +29,7 @@ class Record:
     file: str = ""
     overrides: tuple[str, ...] = ()
     scenario: str = ""
+    storage: str = ""
     version: str = labctl.__version__
     format: int = FORMAT
 

@@ -14,6 +14,7 @@ from labctl.lab.values import (
     Address,
     BmcPassword,
     BmcUser,
+    ChapWord,
     ClusterName,
     DiskName,
     Duration,
@@ -31,6 +32,7 @@ MAX_NODES = 16
 
 Mode = Literal["container", "vm"]
 Family = Literal["auto", "centos", "debian"]
+StorageDriver = Literal["auto", "lio", "userspace", "none"]
 
 
 class Frozen(BaseModel):
@@ -86,15 +88,21 @@ class Disk(Frozen):
 
 
 class Chap(Frozen):
-    """CHAP for the target's portal."""
+    """CHAP for the target's portal; with mutual_userid and mutual_password the target proves itself, too."""
 
-    userid: Secret
-    password: Secret
+    userid: ChapWord
+    password: ChapWord
+    mutual_userid: ChapWord | None = None
+    mutual_password: ChapWord | None = None
 
 
 class Storage(Frozen):
-    """The iSCSI target; `initiator` is a template that holds {node}."""
+    """The iSCSI target; `initiator` is a template that holds {node}.
 
+    driver: who serves the disks and logs in (docs/adr/0010-storage-drivers.md).
+    """
+
+    driver: StorageDriver = "auto"
     target: Iqn
     network: str
     address: Address

@@ -14,11 +14,11 @@ from labctl.errors import ActionFailed, UsageError
 from labctl.host.needs import require_podman
 from labctl.image.build import BuiltImage, build, find_image
 from labctl.image.store import ImageStore
-from labctl.lab import apply, lock, record
+from labctl.lab import apply, lock, record, storage, waits
 from labctl.lab import bubble as lab_bubble
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
-from labctl.lab.observe import Observed, observe
+from labctl.lab.observe import Observed, StorageSeen, observe
 from labctl.lab.plan import Action, Do, Until, plan
 from labctl.lab.record import Record
 from labctl.places import LabPlaces, image_store, lab_places
@@ -36,6 +36,7 @@ class Request:
     scenario: str | None = None
     nodes: int | None = None
     family: str | None = None
+    storage: str | None = None
     until: Until = Until.ALL
     dry_run: bool = False
     patience: float = 0.0
@@ -105,14 +106,14 @@ def bring_up(request: Request, progress: Progress) -> Outcome:
             image = find_image(lab.family, store=store)
         if request.dry_run:
             family = image.family if image else lab.family
-            lab = lab.model_copy(update={"family": family})
-            actions = plan(lab, _look_only(lab, places, image), request.until)
+            lab = storage.resolved(lab.model_copy(update={"family": family}))
+            actions = plan(lab, _look_only(lab, places, image, request.until), request.until)
             return Outcome(lab, time.monotonic() - began, (), tuple(actions), ())
         if image is None:
             with progress.during("image"):
                 progress.say("building the node image; this happens once")
                 image = build(lab.family, store=store, on_line=progress.say)
-        lab = lab.model_copy(update={"family": image.family})
+        lab = storage.resolved(lab.model_copy(update={"family": image.family}))
         actions = _carry_out(lab, places, image, images=store.graph_root, request=request, progress=progress)
     forwards = tuple(bubble.forwards(places))
     return Outcome(lab, time.monotonic() - began, tuple(progress.times), tuple(actions), forwards)
@@ -140,15 +141,17 @@ def described(request: Request, before: Record | None) -> Lab:
                 mend=f"labctl down --lab {request.lab} && labctl up --lab {request.lab} --nodes {nodes}",
             )
     lab = load_lab(request.lab, file=file, overrides=overrides, scenario=scenario, nodes=nodes)
-    return lab.model_copy(update={"family": family}) if family else lab
+    lab = lab.model_copy(update={"family": family}) if family else lab
+    return storage.asked_for(lab, request.storage, before.storage if before else "")
 
 
-def _look_only(lab: Lab, places: LabPlaces, image: BuiltImage | None) -> Observed:
+def _look_only(lab: Lab, places: LabPlaces, image: BuiltImage | None, until: Until) -> Observed:
     """What there is, without starting anything."""
     image_id = image.id if image else ""
+    driver = storage.driver(lab, until)
     if bubble.find(places) is None:
-        return Observed(image=image_id, bubble=False)
-    return observe(lab_bubble.engine(lab.name, places), image=image_id)
+        return Observed(image=image_id, bubble=False, storage=StorageSeen(wanted=driver is not None))
+    return observe(lab_bubble.engine(lab.name, places), lab, places, image=image_id, driver=driver)
 
 
 def _carry_out(
@@ -162,7 +165,10 @@ def _carry_out(
         engine=lab_bubble.engine(lab.name, places),
         images=images,
         say=progress.say,
+        driver=storage.driver(lab),
+        until=request.until,
     )
+    wanted = storage.driver(lab, request.until)
     _remember(lab, places, image, request)
     done: list[Action] = []
     if bubble.find(places) is None:
@@ -173,7 +179,7 @@ def _carry_out(
     try:
         for number in range(ROUNDS):
             with progress.during("nodes"):
-                observed = observe(context.engine, image=image.id)
+                observed = observe(context.engine, lab, places, image=image.id, driver=wanted)
                 actions = plan(lab, observed, request.until)
                 apply.apply(actions, context, observed.members)
             done += actions
@@ -199,17 +205,24 @@ def _wait_for(
     if until is Until.NODES or started:
         with progress.during("nodes"):
             progress.say("waiting for the nodes to boot")
-            apply.await_boot(context)
+            waits.await_boot(context)
         if until is Until.NODES:
             return
         # What a node that was off brings along is seen only now.
-        again = observe(context.engine, image=observed.image)
+        again = observe(
+            context.engine, context.lab, context.places, image=observed.image,
+            driver=storage.driver(context.lab, until),
+        )  # fmt: skip
         more = plan(context.lab, again, until)
         apply.apply(more, context, again.members)
     with progress.during("cluster"):
         progress.say("waiting for the cluster: members, quorum, DC, fencing")
-        apply.await_cluster(context)
-        apply.await_pcsd(context)
+        waits.await_cluster(context)
+        waits.await_pcsd(context)
+    if until.with_storage and context.driver:
+        with progress.during("storage"):
+            progress.say("waiting for the shared disks")
+            waits.await_storage(context)
 
 
 def _at_rest(observed: Observed, until: Until) -> bool:
@@ -245,5 +258,6 @@ def _remember(lab: Lab, places: LabPlaces, image: BuiltImage, request: Request) 
             overrides=tuple(str(path.resolve()) for path in request.overrides)
             or (before.overrides if before else ()),
             scenario=request.scenario or (before.scenario if before else ""),
+            storage=lab.storage.driver,
         ),
     )

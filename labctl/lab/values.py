@@ -102,6 +102,14 @@ def _secret(value: str) -> str:
     return value
 
 
+def _chap_word(value: str) -> str:
+    # tgtadm(8) parts its words at commas; "NULL" is how LIO says that there is none.
+    plain = value.isprintable() and value.isascii() and not set(value) & set(":, ")
+    if not value or not plain or value == "NULL":
+        raise ValueError("must be printable ASCII without colon, comma and space, and not NULL")
+    return value
+
+
 HostName = Annotated[
     str,
     Field(max_length=253),
@@ -120,6 +128,7 @@ Iqn = Annotated[str, AfterValidator(_iqn)]
 IqnTemplate = Annotated[str, AfterValidator(_iqn_template)]
 Property = Annotated[str, BeforeValidator(_property, json_schema_input_type=str | int | float | bool)]
 Secret = Annotated[str, Field(max_length=72), AfterValidator(_secret)]
+ChapWord = Annotated[str, Field(max_length=72), AfterValidator(_chap_word)]
 # IPMI 2.0, sections 22.28 and 22.30: names of 16 bytes, passwords of 20.
 BmcUser = Annotated[str, Field(max_length=16), AfterValidator(_secret)]
 BmcPassword = Annotated[str, Field(max_length=20), AfterValidator(_secret)]

@@ -91,6 +91,7 @@ def request(
             if leg.network in own
         ],
         "outside": outside,
+        "disks": [disk.name for disk in lab.storage.disks],
         "bmcs": [
             {
                 "node": other.name,

@@ -51,6 +51,17 @@ def commands(request: Mapping[str, Any]) -> dict[str, list[str]]:
     }
     if os.path.isdir("/sys/class/iscsi_session"):  # noqa: PTH112 - pathlib would double the start-up time
         found["iscsi"] = ["iscsiadm", "-m", "session"]
+    for disk in request["disks"]:
+        if os.path.exists(f"/dev/{disk}"):  # noqa: PTH110
+            # Read past every cache: a disk whose target is away must not look well.
+            found[f"read:{disk}"] = [
+                "dd",
+                f"if=/dev/{disk}",
+                "of=/dev/null",
+                "bs=4096",
+                "count=1",
+                "iflag=direct",
+            ]
     for bmc in request["bmcs"]:
         where = ["-I", "lanplus", "-H", bmc["address"], "-p", str(bmc["port"]), "-U", bmc["user"], "-E"]
         patience = ["-N", "1", "-R", "2"]
@@ -169,6 +180,37 @@ def pcs_hosts(path: str = "/var/lib/pcsd/known-hosts") -> list[str] | None:
         return None
 
 
+def disks(names: Sequence[str]) -> list[dict[str, Any]]:
+    """Those of these disks that the node has: name, size in bytes, and its wwn- link in /dev/disk/by-id."""
+    links: dict[str, str] = {}
+    with contextlib.suppress(OSError):
+        for entry in sorted(os.listdir("/dev/disk/by-id")):  # noqa: PTH208
+            if entry.startswith("wwn-") and "-part" not in entry:
+                leads_to = os.path.realpath(f"/dev/disk/by-id/{entry}")
+                links[os.path.basename(leads_to)] = entry  # noqa: PTH119
+    found = []
+    for name in names:
+        with contextlib.suppress(OSError):
+            descriptor = os.open(f"/dev/{name}", os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                size = os.lseek(descriptor, 0, os.SEEK_END)
+            finally:
+                os.close(descriptor)
+            found.append({"name": name, "size": size, "wwn": links.get(name, "")})
+    return found
+
+
+def sessions(folder: str = "/run/labctl-iscsi/sessions") -> list[Any]:
+    """What the user-space initiator says of its sessions, by its state files."""
+    found = []
+    with contextlib.suppress(OSError):
+        for entry in sorted(os.listdir(folder)):  # noqa: PTH208
+            if entry.endswith(".json"):
+                with contextlib.suppress(ValueError):
+                    found.append(json.loads("\n".join(_lines(f"{folder}/{entry}"))))
+    return found
+
+
 def look(request: Mapping[str, Any]) -> dict[str, Any]:
     """The whole document."""
     # First of all: gather narrows the node's clock down between its own two readings.
@@ -197,6 +239,8 @@ def look(request: Mapping[str, Any]) -> dict[str, Any]:
         "mounts": _mounts(),
         "root": {"total": root.f_blocks * root.f_frsize, "free": root.f_bavail * root.f_frsize},
         "pcs_hosts": pcs_hosts(),
+        "disks": disks(request["disks"]),
+        "sessions": sessions(),
         "corosync_conf": os.path.exists("/etc/corosync/corosync.conf"),  # noqa: PTH110
         "commands": outputs,
     }

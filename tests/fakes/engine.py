@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from labctl.engine.base import File, Machine, State
+from labctl.engine.base import Appliance, File, Machine, State
 from labctl.errors import ActionFailed, CommandFailed
 from labctl.lab.model import Lab, NodeSpec
 from labctl.run import Result
@@ -40,6 +40,7 @@ class FakeEngine:
         self._machines = {name: Machine(name, State.ON) for name in on}
         self._files: dict[str, dict[str, File]] = {name: {} for name in on}
         self._networks: set[str] = set()
+        self._appliances: set[str] = set()
         self._answers: list[tuple[str, tuple[str, ...], Answer]] = []
         self._lock = threading.RLock()
 
@@ -53,7 +54,11 @@ class FakeEngine:
 
     def observe(self) -> Mapping[str, Machine]:
         with self._call("observe"):
-            return dict(self._machines)
+            return {name: each for name, each in self._machines.items() if name not in self._appliances}
+
+    def appliances(self) -> Mapping[str, Machine]:
+        with self._call("appliances"):
+            return {name: each for name, each in self._machines.items() if name in self._appliances}
 
     def make_networks(self, lab: Lab) -> list[str]:
         with self._call("make_networks"):
@@ -67,6 +72,15 @@ class FakeEngine:
                 raise ActionFailed(f"The machine {node.name} is there already.")
             self._machines[node.name] = Machine(node.name, State.OFF, image, node.spec_hash(lab))
             self._files[node.name] = {file.path: file for file in files}
+
+    def create_appliance(self, appliance: Appliance, image: str, files: Sequence[File]) -> None:
+        with self._call("create_appliance", appliance.name, image, tuple(file.path for file in files)):
+            if appliance.name in self._machines:
+                raise ActionFailed(f"The machine {appliance.name} is there already.")
+            spec = appliance.spec_hash(image)
+            self._machines[appliance.name] = Machine(appliance.name, State.OFF, image, spec)
+            self._files[appliance.name] = {file.path: file for file in files}
+            self._appliances.add(appliance.name)
 
     def start(self, name: str) -> None:
         with self._call("start", name):
@@ -82,6 +96,7 @@ class FakeEngine:
         with self._call("remove", name):
             self._machines.pop(name, None)
             self._files.pop(name, None)
+            self._appliances.discard(name)
 
     def is_on(self, name: str) -> bool:
         with self._call("is_on", name):

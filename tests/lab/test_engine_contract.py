@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from labctl.engine.base import Engine, File, State
+from labctl.engine.base import Appliance, Engine, File, State
 from labctl.errors import ActionFailed, CommandFailed, TimedOut
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
@@ -76,7 +78,7 @@ def lasting(request: pytest.FixtureRequest, image: str) -> Iterator[Bench]:
 @pytest.fixture
 def bench(lasting: Bench) -> Iterator[Bench]:
     yield lasting
-    for name in list(lasting.engine.observe()):
+    for name in [*lasting.engine.observe(), *lasting.engine.appliances()]:
         lasting.engine.remove(name)
 
 
@@ -254,3 +256,54 @@ def test_the_console_shows_what_a_broken_init_said(bench: Bench) -> None:
     bench.engine.start("node1")
     wait_until("the console", lambda: "init is broken" in bench.engine.console("node1"), timeout=PATIENCE)
     assert bench.state() is State.OFF
+
+
+# -- appliances ------------------------------------------------------------------------------
+
+TARGET = Appliance("target", "target.example.com", ("/bin/sleep", "600"), "storage", "192.168.100.100")
+
+
+def test_an_appliance_is_no_node_and_obeys_like_one(bench: Bench) -> None:
+    bench.engine.make_networks(bench.lab)
+    bench.engine.create_appliance(TARGET, bench.image, [MARKER])
+    machine = bench.engine.appliances()["target"]
+    assert (machine.state, machine.spec_hash) == (State.OFF, TARGET.spec_hash(bench.image))
+    assert dict(bench.engine.observe()) == {}
+    bench.engine.start("target")
+    assert bench.engine.appliances()["target"].state is State.ON
+    assert bench.engine.is_on("target")
+    assert bench.engine.node("target").get(MARKER.path) == MARKER.content
+    bench.engine.power_off("target")
+    assert bench.engine.appliances()["target"].state is State.OFF
+    bench.engine.remove("target")
+    assert dict(bench.engine.appliances()) == {}
+
+
+def test_an_appliance_is_made_once(bench: Bench) -> None:
+    bench.engine.make_networks(bench.lab)
+    bench.engine.create_appliance(TARGET, bench.image, [])
+    with pytest.raises(ActionFailed):
+        bench.engine.create_appliance(TARGET, bench.image, [])
+
+
+def test_another_program_makes_another_appliance(bench: Bench) -> None:
+    assert TARGET.spec_hash("a") != TARGET.spec_hash("b")
+    assert TARGET.spec_hash("a") != replace(TARGET, argv=("/bin/true",)).spec_hash("a")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "seen").write_text("from the host")
+    return tmp_path
+
+
+@ONLY_PODMAN
+def test_an_appliance_has_its_address_and_its_folders(bench: Bench, folder: Path) -> None:
+    bench.engine.make_networks(bench.lab)
+    with_folder = replace(TARGET, mounts=((str(folder), "/mnt/here"),))
+    bench.engine.create_appliance(with_folder, bench.image, [])
+    bench.engine.start("target")
+    node = bench.engine.node("target")
+    assert node.run(["cat", "/mnt/here/seen"], timeout=10).stdout == "from the host"
+    assert "192.168.100.100/" in node.run(["ip", "-o", "-4", "address"], timeout=10).stdout
+    assert node.run(["cat", "/proc/1/comm"], timeout=10).stdout.strip() == "sleep"

@@ -35,12 +35,16 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # Its daemon (labd) ties BMCs to an engine and watches the cluster.
     "bubble": (
         ("labctl.bubble",),
-        ("bmc", "host", "cluster", "engine", "engine.base", "description", *GROUND),
+        ("bmc", "host", "cluster", "engine", "engine.base", "description", "storage", *GROUND),
     ),
     "image": (("labctl.image",), ("host", *GROUND)),
     "engine": (("labctl.engine",), ("engine.base", "description", "run", "errors", "wait", "places")),
     "cluster": (("labctl.cluster",), ("description", "engine.base", "errors")),
-    "storage": (("labctl.storage",), ("description", "engine.base", "host", *GROUND)),
+    "storage": (
+        ("labctl.storage",),
+        ("storage.innode", "facts", "description", "engine.base", "host", *GROUND),
+    ),
+    "storage.innode": (("labctl.storage.innode",), ()),
     "probe": (("labctl.probe",), ("facts", "probe.script", "description", "engine.base", "run", "errors")),
     "checks": (("labctl.checks",), ("facts", "description")),
     "lab": (
@@ -59,8 +63,11 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
 }  # fmt: skip
 
-# probe.script is sent to a node and runs there, alone with the standard library.
-ONLY_IN = {"subprocess": ("labctl.run", "labctl.probe.script"), "rich": ("labctl.console",)}
+# probe.script and storage.innode are sent to nodes and run there, alone with the standard library.
+ONLY_IN = {
+    "subprocess": ("labctl.run", "labctl.probe.script", "labctl.storage.innode.command"),
+    "rich": ("labctl.console",),
+}
 OTHER_WAYS_TO_START_A_PROGRAM = {
     "os.system", "os.popen", "os.posix_spawn", "os.posix_spawnp", "os.spawnv", "os.spawnl", "pty.spawn",
     "asyncio.create_subprocess_exec", "asyncio.create_subprocess_shell",

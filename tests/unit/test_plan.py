@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from labctl.cluster.state import Member
 from labctl.engine.base import Machine, State
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
-from labctl.lab.observe import Observed
+from labctl.lab.observe import Observed, StorageSeen
 from labctl.lab.plan import Action, Do, Part, Until, plan
+from labctl.storage.base import NodeDisks
 
 NAMES = ("node1", "node2", "node3", "node4")
 
@@ -140,3 +143,58 @@ def test_a_machine_that_is_not_described_goes(lab: Lab) -> None:
     machines = {**whole.machines, "node9": Machine("node9", State.ON)}
     actions = plan(lab, Observed("i", bubble=True, machines=machines, members=whole.members), Until.ALL)
     assert does(actions) == [(Do.REMOVE_NODE, "node9", Part.NONE)]
+
+
+# -- shared disks ----------------------------------------------------------------------------
+
+ALL_DISKS = NodeDisks(configured=True, disks=frozenset({"sdb", "sdc", "sdd"}))
+
+
+def with_disks(lab: Lab, **changed: object) -> Observed:
+    seen = StorageSeen(wanted=True, target=State.ON, nodes=dict.fromkeys(NAMES, ALL_DISKS))
+    return replace(healthy(lab), storage=replace(seen, **changed))  # type: ignore[arg-type]
+
+
+def test_nothing_to_do_where_every_node_has_its_disks(lab: Lab) -> None:
+    assert plan(lab, with_disks(lab), Until.ALL) == []
+
+
+def test_from_nothing_the_target_is_served_along_with_the_nodes(lab: Lab) -> None:
+    nothing = Observed(image="i", bubble=True, storage=StorageSeen(wanted=True))
+    actions = plan(lab, nothing, Until.ALL)
+    assert does(actions) == [
+        (Do.MAKE_NETWORKS, "", Part.NONE),
+        (Do.SERVE_DISKS, "target", Part.NONE),
+        *((Do.CREATE_NODE, name, Part.FIRST) for name in NAMES),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "do"),
+    [
+        ({"target": State.MISSING}, Do.SERVE_DISKS),
+        ({"target": State.OFF}, Do.SERVE_DISKS),
+        ({"target": State.FROZEN}, Do.SERVE_DISKS),
+        ({"machine_current": False}, Do.SERVE_DISKS),
+        ({"config_current": False}, Do.UPDATE_TARGET),
+    ],
+)
+def test_a_target_that_is_not_as_wanted_is_mended(lab: Lab, changed: dict[str, object], do: Do) -> None:
+    actions = [
+        action for action in plan(lab, with_disks(lab, **changed), Until.ALL) if action.node == "target"
+    ]
+    assert [action.do for action in actions] == [do]
+    assert actions[0].reason
+
+
+def test_a_node_that_lacks_a_disk_logs_in(lab: Lab) -> None:
+    some = NodeDisks(configured=True, disks=frozenset({"sdb"}))
+    observed = with_disks(lab, nodes={**dict.fromkeys(NAMES, ALL_DISKS), "node3": some})
+    [action] = plan(lab, observed, Until.ALL)
+    assert (action.do, action.node) == (Do.LOG_IN, "node3")
+    assert action.reason == "it lacks sdc, sdd"
+
+
+def test_nobody_logs_in_to_a_target_that_is_off(lab: Lab) -> None:
+    observed = with_disks(lab, target=State.OFF, nodes={})
+    assert [action.do for action in plan(lab, observed, Until.ALL)] == [Do.SERVE_DISKS]

@@ -38,6 +38,7 @@ def crosscheck(form: ComposePart, data: Data, locate: Callable[[Path], Where]) -
         *_ports(form),
         *_fencing(form, nodes),
         *_disks(form),
+        *_chap(form),
     ]
     return [Mistake(locate(path), path, code, text) for path, code, text in findings]
 
@@ -227,3 +228,17 @@ def _disks(form: ComposePart) -> Iterator[Finding]:
     for node in form.services:
         if len(storage.initiator.replace("{node}", node)) > 223:
             yield ("x-lab", "storage", "initiator"), "iqn", f"is too long for {node}: more than 223 bytes"
+
+
+def _chap(form: ComposePart) -> Iterator[Finding]:
+    chap = form.x_lab.storage.chap if form.x_lab.storage is not None else None
+    if chap is None:
+        return
+    path: Path = ("x-lab", "storage", "chap")
+    if (chap.mutual_userid is None) != (chap.mutual_password is None):
+        yield path, "chap", "mutual_userid and mutual_password go together"
+    elif chap.mutual_userid == chap.userid:
+        yield (*path, "mutual_userid"), "chap", "must not be the userid: each direction has its own"
+    elif chap.mutual_password == chap.password:
+        # RFC 7143, section 9.2.1: with one secret for both, each answer to the target also answers for it.
+        yield (*path, "mutual_password"), "chap", "must not be the password: each direction has its own"

@@ -22,12 +22,20 @@ from labctl.probe.facts.node import (
     Unit,
     parse_node,
 )
+from labctl.probe.facts.storage import (
+    DiskSeen,
+    SessionSeen,
+    StorageFacts,
+    TargetSeen,
+    TrialSeen,
+)
 
 __all__ = [
     "FORMAT",
     "ClusterNode",
     "ClusterView",
     "Corosync",
+    "DiskSeen",
     "Facts",
     "FailedAction",
     "FenceDevice",
@@ -37,8 +45,12 @@ __all__ = [
     "NodeFacts",
     "ProbeFailure",
     "Resource",
+    "SessionSeen",
+    "StorageFacts",
+    "TargetSeen",
     "TimeSource",
     "Tracking",
+    "TrialSeen",
     "Unit",
     "parse_cib",
     "parse_corosync",

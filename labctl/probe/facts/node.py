@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from labctl.probe.facts.cluster import ClusterView, FenceSetup, parse_cib, parse_crm_mon
 from labctl.probe.facts.corosync import Corosync, parse_corosync
+from labctl.probe.facts.storage import DiskSeen, SessionSeen, parse_disks, parse_sessions
 
 FORMAT = 1
 
@@ -111,6 +112,8 @@ class NodeFacts:
     fencing: FenceSetup | None = None
     pcs_hosts: tuple[str, ...] | None = None
     iscsi: tuple[str, ...] | None = None
+    disks: Mapping[str, DiskSeen] = field(default_factory=dict)
+    sessions: tuple[SessionSeen, ...] = ()
     power: Mapping[str, str] = field(default_factory=dict)
     silent: Mapping[str, str] = field(default_factory=dict)
 
@@ -164,6 +167,11 @@ def parse_node(document: Mapping[str, Any], *, clock: tuple[float, float] = (0.0
         fencing=parse_cib(good.get("cib", "")),
         pcs_hosts=None if document["pcs_hosts"] is None else tuple(document["pcs_hosts"]),
         iscsi=tuple(out["iscsi"].splitlines()) if commands.get("iscsi", {}).get("rc") is not None else None,
+        disks=parse_disks(
+            document.get("disks", ()),
+            {name[5:]: _unread(told) for name, told in commands.items() if name.startswith("read:")},
+        ),
+        sessions=parse_sessions(document.get("sessions", ())),
         power={name[4:]: _power(commands[name]) for name in commands if name.startswith("bmc:")},
         silent={
             name: str(told["err"]).strip() or f"exit code {told['rc']}"
@@ -232,6 +240,14 @@ def _power(told: Mapping[str, Any]) -> str:
         return answer.rpartition(" ")[2]
     reason = str(told["err"]).strip().splitlines()
     return f"no answer: {reason[-1] if reason else 'exit code ' + str(told['rc'])}"
+
+
+def _unread(told: Mapping[str, Any]) -> str:
+    """Why dd(1) could not read a block, "" when it could."""
+    if told["rc"] == 0:
+        return ""
+    reason = str(told["err"]).strip().splitlines()
+    return reason[0] if reason else f"exit code {told['rc']}"
 
 
 def _os_name(lines: list[str]) -> str:

@@ -1,0 +1,200 @@
+"""Bringing a lab back to a snapshot: verify, copy aside, swap, start.
+
+Until the swap nothing of the lab is touched; from then on any next call finishes it (labctl.lab.swap).
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from dataclasses import dataclass
+
+from labctl.bubble import freeze
+from labctl.cluster import state
+from labctl.errors import BadFile, HostLacks, UsageError
+from labctl.image.store import ImageStore
+from labctl.lab import bubble as lab_bubble
+from labctl.lab import copying, lock, record, snapshot, swap
+from labctl.lab.model import Lab
+from labctl.lab.plan import Until
+from labctl.lab.record import Record
+from labctl.lab.snapshot import TREE, Snapshot
+from labctl.lab.up import Progress, Request, bring_up, described
+from labctl.places import LabPlaces, image_store
+from labctl.wait import wait_until
+
+QUORUM_SECONDS = 90.0
+PODMAN_SECONDS = 60.0
+START_PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What restore() did. quorate: whether a cluster has quorum now; seconds: of all of it."""
+
+    snapshot: Snapshot
+    quorate: bool
+    seconds: float
+    stages: tuple[tuple[str, float], ...]
+
+    def document(self) -> dict[str, object]:
+        """`snapshot restore --json`."""
+        return {
+            "lab": self.snapshot.lab,
+            "snapshot": self.snapshot.name,
+            "seconds": round(self.seconds, 3),
+            "stages": [{"name": name, "seconds": round(seconds, 3)} for name, seconds in self.stages],
+            "quorate": self.quorate,
+        }
+
+
+def restore(places: LabPlaces, name: str, progress: Progress, *, patience: float = 0.0) -> Restored:
+    """Make the lab what it was when the snapshot was taken, and start it. The state of today is lost.
+
+    Whatever state the lab is in, and whether it runs. Raises UsageError, BadFile, HostLacks, Busy, and
+    then the lab is untouched; and what bring_up() raises.
+    """
+    began = time.monotonic()
+    what = f"labctl snapshot restore {name} --lab {places.lab}"
+    with lock.held(places.lab, what, patience=patience, on_wait=progress.say):
+        with progress.during("restore"):
+            chosen = snapshot.load(places, name)
+            snapshot.clear_leftovers(places)
+            swap.finish_interrupted(places)
+            known = verify(places, chosen)
+            _copy_aside(places, chosen, progress)
+            progress.say("ending the lab and putting the snapshot in its place")
+            freeze.thaw_if_left(places)
+            swap.commit(places, chosen.names)
+    bring_up(Request(lab=places.lab, until=Until(known.until), patience=START_PATIENCE), progress)
+    quorate = False
+    if chosen.quorate:
+        with progress.during("cluster"):
+            quorate = _await_quorum(described(Request(lab=places.lab), known), places, progress)
+    return Restored(chosen, quorate, time.monotonic() - began, tuple(progress.times))
+
+
+def verify(places: LabPlaces, chosen: Snapshot) -> Record:
+    """The lab's record as the snapshot has it.
+
+    Raises UsageError, BadFile or HostLacks when this snapshot cannot become this lab.
+    """
+    own = f"labctl snapshot list --lab {places.lab}"
+    if chosen.lab != places.lab:
+        raise UsageError(
+            f"Snapshot {chosen.name} is of lab {chosen.lab}, not of {places.lab}.",
+            details="Machines bear addresses, names and keys of their lab.",
+            mend=own,
+        )
+    kept = _kept_record(places, chosen)
+    _verify_description(places, chosen, kept)
+    tree = snapshot.folder(places, chosen.name) / TREE
+    there = copying.usage(tree, chosen.names)
+    if (there.entries, there.size) != (chosen.entries, chosen.bytes):
+        raise BadFile(
+            f"Snapshot {chosen.name} is not whole.",
+            details=f"It holds {there.entries} entries with {there.size} bytes; "
+            f"{chosen.entries} with {chosen.bytes} were kept.",
+            mend=f"labctl snapshot delete {chosen.name} --lab {places.lab}",
+        )
+    store = ImageStore(image_store())
+    for image in chosen.images:
+        if not store.podman("image", "exists", image, timeout=PODMAN_SECONDS, check=False).ok:
+            raise HostLacks(
+                f"The node image of snapshot {chosen.name} is not in the store any more.",
+                details=f"Image {image} in {store.graph_root}: the nodes' file systems lie upon it.",
+                mend=f"labctl down --lab {places.lab} && labctl up --lab {places.lab}",
+            )
+    return kept
+
+
+def _kept_record(places: LabPlaces, chosen: Snapshot) -> Record:
+    kept = record.load(snapshot.folder(places, chosen.name) / TREE / places.record.name, places.lab)
+    if kept is None:
+        raise BadFile(
+            f"Snapshot {chosen.name} is not whole: the lab's record is missing.",
+            mend=f"labctl snapshot delete {chosen.name} --lab {places.lab}",
+        )
+    return kept
+
+
+def _verify_description(places: LabPlaces, chosen: Snapshot, kept: Record) -> None:
+    """The description of today must ask for the machines that are in the snapshot.
+
+    `up` makes a machine anew that differs from its description: what was in it would be lost.
+    """
+    lab = described(Request(lab=places.lab), kept)
+    today = [node.name for node in lab.nodes]
+    if sorted(chosen.nodes) != sorted(today):
+        raise UsageError(
+            f"Snapshot {chosen.name} is of a lab with other nodes.",
+            details=f"It has {', '.join(chosen.nodes)}; the lab has {', '.join(today)}.",
+            mend=f"labctl snapshot list --lab {places.lab}",
+        )
+    if chosen.family != kept.family:
+        raise BadFile(
+            f"Snapshot {chosen.name} is damaged.",
+            details=f"It says {chosen.family}, and its lab {kept.family}.",
+            mend=f"labctl snapshot delete {chosen.name} --lab {places.lab}",
+        )
+    changed = [node.name for node in lab.nodes if chosen.nodes[node.name] not in ("", node.spec_hash(lab))]
+    if changed:
+        raise UsageError(
+            f"The description of {', '.join(changed)} has changed since snapshot {chosen.name} was made.",
+            details=f"Networks, addresses or sizes in {lab.source} must be as they were.",
+            mend=f"put the description back, or: labctl snapshot delete {chosen.name} --lab {places.lab}",
+        )
+
+
+def _copy_aside(places: LabPlaces, chosen: Snapshot, progress: Progress) -> None:
+    mend = f"free some room, or: labctl snapshot delete … --lab {places.lab}"
+    copying.require_room(places.root, chosen.size, f"restoring snapshot {chosen.name}", mend)
+    progress.say(f"copying {copying.text(chosen.size)}")
+    tree = swap.prepare(places)
+    try:
+        copying.copy_exactly(snapshot.folder(places, chosen.name) / TREE, chosen.names, tree)
+    except BaseException as error:
+        swap.give_up(places)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise HostLacks(
+                f"There was no room left to restore snapshot {chosen.name}; the lab is as it was.",
+                details=f"The snapshot takes {copying.text(chosen.size)}.",
+                mend=mend,
+            ) from None
+        raise
+
+
+def _await_quorum(lab: Lab, places: LabPlaces, progress: Progress) -> bool:
+    """Wait for the cluster that had quorum; False when it is not one that starts at boot.
+
+    `up` has waited already for as much as it was asked for; a cluster made by hand is not its concern.
+    """
+    engine = lab_bubble.engine(places.lab, places)
+    last = "no node answers"
+
+    def settled() -> str:
+        nonlocal last
+        members = []
+        for node in lab.nodes:
+            member = state.ask(engine.node(node.name))
+            if member.view and member.view.quorate and member.view.dc:
+                return "yes"
+            last = f"{node.name}: {member.silent or 'no quorum'}"
+            members.append(member)
+        asleep = all(member.booted and not member.corosync for member in members)
+        return "asleep" if asleep else ""
+
+    try:
+        found = wait_until(
+            "the restored cluster to be quorate",
+            settled,
+            timeout=QUORUM_SECONDS + 15 * len(lab.nodes),
+            every=0.3,
+            last_seen=lambda: last,
+            mend=f"labctl status --lab {places.lab}",
+        )
+    finally:
+        engine.close()
+    if found == "asleep":
+        progress.say("the cluster does not start at boot: pcs cluster start --all")
+    return found == "yes"

@@ -1,0 +1,170 @@
+"""Waiting for what `up` set going: nodes that boot, a cluster that forms, disks that arrive.
+
+Every wait has a deadline and tells what it last saw.
+"""
+
+from __future__ import annotations
+
+import time
+
+from labctl.cluster import state
+from labctl.cluster.state import Member
+from labctl.engine.base import Engine, State
+from labctl.errors import ActionFailed, LabError, TimedOut
+from labctl.lab.apply import Context, together
+from labctl.lab.model import NodeSpec
+from labctl.wait import wait_until
+
+# Generous: what a small machine takes for many nodes, not what a good one does.
+BOOT_SECONDS = 60.0
+CLUSTER_SECONDS = 90.0
+STORAGE_SECONDS = 60.0
+# A node that was fenced or rebooted is off until the others have noticed; for longer, it is broken.
+OFF_SECONDS = 30.0
+
+
+def await_boot(context: Context) -> None:
+    """Wait until every node has booted; a node that does not shows its journal's last lines."""
+
+    def one(node: NodeSpec) -> None:
+        member = Member()
+        last_on = time.monotonic()
+
+        def booted() -> bool:
+            nonlocal member, last_on
+            member = state.ask(context.engine.node(node.name))
+            if not member.silent or context.engine.is_on(node.name):
+                last_on = time.monotonic()
+            elif time.monotonic() - last_on > OFF_SECONDS:
+                raise ActionFailed(f"{node.name} went off while it booted.", details=member.silent)
+            return member.booted
+
+        try:
+            wait_until(
+                f"{node.name} to boot",
+                booted,
+                timeout=context.patience(BOOT_SECONDS),
+                every=0.2,
+                last_seen=lambda: member.silent or "systemd is still starting units",
+            )
+        except ActionFailed as error:
+            raise type(error)(
+                error.message,
+                details=f"{error.details}\n{last_words(context.engine, node.name)}",
+                mend=f"labctl logs {node.name} --lab {context.lab.name}",
+            ) from None
+
+    together(context.lab.nodes, one, len(context.lab.nodes))
+
+
+def last_words(engine: Engine, name: str) -> str:
+    """The last lines of a node's journal, or of its console when it has no journal yet."""
+    try:
+        text = engine.node(name).run(["journalctl", "--no-pager", "-n", "15"], timeout=15).stdout
+    except LabError:
+        text = engine.console(name)
+    return "\n".join(f"  {line}" for line in text.strip().splitlines()[-15:])
+
+
+def await_cluster(context: Context) -> None:
+    """Wait until every configured node is online, there is a DC, quorum, and all fence devices run.
+
+    Asks one node at a time: the first that knows.
+    """
+    last = "no node answers"
+    off_since: dict[str, float] = {}
+
+    def check_machines() -> None:
+        for name, machine in context.engine.observe().items():
+            if machine.state is not State.OFF:
+                off_since.pop(name, None)
+            elif time.monotonic() - off_since.setdefault(name, time.monotonic()) > OFF_SECONDS:
+                raise ActionFailed(
+                    f"{name} went down while the cluster formed and does not come back.",
+                    details=last_words(context.engine, name),
+                    mend=f"labctl logs {name} --lab {context.lab.name}, then labctl up",
+                )
+
+    def settled() -> bool:
+        nonlocal last
+        check_machines()
+        for node in context.lab.nodes:
+            member = state.ask(context.engine.node(node.name))
+            if not member.view:
+                continue
+            view = member.view
+            missing = sorted(member.nodelist - (view.online - view.unclean))
+            stopped = sorted(name for name, at in view.fencing.items() if at != "Started")
+            last = (
+                f"DC {view.dc or 'not elected'}, {'with' if view.quorate else 'no'} quorum, "
+                f"not online: {', '.join(missing) or 'none'}, "
+                f"fence devices not started: {', '.join(stopped) or 'none'}"
+            )
+            if view.dc and view.quorate and not missing and not stopped:
+                return True
+        return False
+
+    try:
+        wait_until(
+            "the cluster to form",
+            settled,
+            timeout=context.patience(CLUSTER_SECONDS),
+            every=0.15,
+            last_seen=lambda: last,
+        )
+    except TimedOut as error:
+        words = [
+            f"{node.name}, its last words:\n{last_words(context.engine, node.name)}"
+            for node in context.lab.nodes
+            if node.hostname in last
+        ]
+        raise TimedOut(
+            error.message,
+            details="\n".join([error.details, *words]),
+            mend=f"labctl validate --lab {context.lab.name}",
+        ) from None
+
+
+def await_pcsd(context: Context) -> None:
+    """Wait until pcsd answers on every node: it starts last, and pcs is of no use without it."""
+
+    def one(node: NodeSpec) -> None:
+        script = "until timeout 2 bash -c ': </dev/tcp/127.0.0.1/2224' 2>/dev/null; do sleep 0.2; done"
+        context.engine.node(node.name).run(["sh", "-c", script], timeout=context.patience(BOOT_SECONDS))
+
+    together(context.lab.nodes, one, len(context.lab.nodes))
+
+
+def await_storage(context: Context) -> None:
+    """Wait until every node has all disks of the lab's target."""
+    driver = context.driver
+    if driver is None:
+        return
+    wanted = {disk.name for disk in context.lab.storage.disks}
+    question = driver.question(context.lab)
+
+    def one(node: NodeSpec) -> None:
+        missing = set(wanted)
+
+        def there() -> bool:
+            nonlocal missing
+            answer = context.engine.node(node.name).run(["sh", "-c", question + "exit 0\n"], timeout=15)
+            missing = wanted - driver.answered(answer.stdout.splitlines()).disks
+            return not missing
+
+        try:
+            wait_until(
+                f"{node.name} to have its disks",
+                there,
+                timeout=context.patience(STORAGE_SECONDS),
+                every=0.15,
+                last_seen=lambda: f"missing: {', '.join(sorted(missing))}",
+            )
+        except TimedOut as error:
+            raise TimedOut(
+                error.message,
+                details=f"{error.details}\n{driver.last_words(context.engine, node.name)}",
+                mend=f"labctl validate --lab {context.lab.name}",
+            ) from None
+
+    together(context.lab.nodes, one, len(context.lab.nodes))

@@ -1,0 +1,56 @@
+"""Which storage driver a lab gets: what was asked for, or what the host can do, with the reason."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from labctl.errors import HostLacks, LabError
+from labctl.run import run
+from labctl.storage.base import Choice
+
+NONE = "none"
+USERSPACE = "userspace"
+LIO = "lio"
+
+
+def choose(wanted: str, *, lio: str, userspace: str) -> Choice:
+    """The driver to take. Pure.
+
+    wanted: auto, lio, userspace or none.  lio, userspace: why that driver cannot run, "" when it can.
+    Raises HostLacks for a driver that was asked for by name and cannot run.
+    """
+    lacks = {LIO: lio, USERSPACE: userspace}
+    if wanted == NONE:
+        return Choice(NONE, "asked for")
+    if wanted in lacks:
+        if lacks[wanted]:
+            raise HostLacks(
+                f"The storage driver {wanted} cannot run here: {lacks[wanted]}.",
+                mend=_mend(wanted, userspace if wanted == LIO else lio),
+            )
+        return Choice(wanted, "asked for")
+    if not lio:
+        return Choice(LIO, "the kernel has the iSCSI target and the initiator")
+    if not userspace:
+        return Choice(USERSPACE, f"the kernel's own cannot be had: {lio}")
+    return Choice(NONE, f"neither driver can run here (lio: {lio}; userspace: {userspace})")
+
+
+def _mend(wanted: str, other: str) -> str:
+    if not other:
+        return f"labctl up --storage {USERSPACE if wanted == LIO else LIO}"
+    return "labctl up --storage none"
+
+
+def userspace_lacks(family_has_initiator: bool, *, dev: Path = Path("/dev")) -> str:
+    """Why the user-space driver cannot run on this host with this family's nodes; "" when it can."""
+    if not family_has_initiator:
+        return "the nodes' family has no iSCSI initiator in user space (labctl up --family debian has)"
+    for device, module in (("fuse", "fuse"), ("loop-control", "loop")):
+        if not (dev / device).exists():
+            with contextlib.suppress(LabError):  # a module may be there, not loaded yet
+                run(["modprobe", module], timeout=20, check=False)
+            if not (dev / device).exists():
+                return f"there is no {dev / device} (modprobe {module})"
+    return ""

@@ -1,0 +1,188 @@
+"""The userspace driver: tgtd as target, qemu-storage-daemon and a loop device in each node as initiator.
+
+The programs are labctl.storage.innode's: they are put into nodes and the target's machine as they are.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from labctl.engine.base import Appliance, Engine, File
+from labctl.errors import ActionFailed, LabError
+from labctl.probe.facts import TargetSeen
+from labctl.storage.base import CONFIG_INSIDE, CONFIG_NAME, DISKS_INSIDE, PORT, TARGET, NodeDisks
+from labctl.storage.innode.records import ROOTS, record_path, record_text
+
+if TYPE_CHECKING:
+    from labctl.lab.model import Lab, NodeSpec
+    from labctl.places import LabPlaces
+
+LIBRARY = "/usr/local/lib/labctl"
+PROGRAMS = {
+    "labctl-target": "target",
+    "labctl-iscsi": "session",
+    "iscsiadm": "iscsiadm",
+    "targetcli": "targetcli",
+}
+PROGRAM = """\
+#!/usr/bin/python3 -IS
+import sys
+sys.path.insert(0, "{library}")
+from innode.{module} import main
+sys.exit(main())
+"""
+UNITS = "/etc/systemd/system"
+# What Debian and CentOS call the same units, so that the course's commands work in both.
+ALIASES = {
+    "iscsi.service": "open-iscsi.service",
+    "rtslib-fb-targetctl.service": "target.service",
+}
+SESSIONS = "/run/labctl-iscsi/sessions"
+LOGIN_SECONDS = 60.0
+SESSION_EXISTS = 15  # iscsiadm(8)
+
+
+class Userspace:
+    """labctl.storage.base.Driver without any help of the kernel's SCSI."""
+
+    name = "userspace"
+
+    def appliance(self, lab: Lab, places: LabPlaces) -> Appliance:
+        domain = lab.nodes[0].hostname.partition(".")[2]
+        return Appliance(
+            name=TARGET,
+            hostname=f"{TARGET}.{domain}" if domain else TARGET,
+            argv=("/usr/local/sbin/labctl-target", "serve", "--config", f"{CONFIG_INSIDE}/{CONFIG_NAME}"),
+            network=lab.storage.network,
+            address=str(lab.storage.address),
+            mounts=((str(places.disks), DISKS_INSIDE), (str(places.target), CONFIG_INSIDE)),
+        )
+
+    def appliance_files(self) -> list[File]:
+        return [*_library(), _program("labctl-target")]
+
+    def node_files(self, lab: Lab, *, login: bool) -> list[File]:
+        files = [*_library(), *(_program(name) for name in PROGRAMS), *_units()]
+        return files + (_login_files(lab) if login else [])
+
+    def update(self, engine: Engine, lab: Lab) -> None:  # noqa: ARG002 (the file says it all)
+        config = f"{CONFIG_INSIDE}/{CONFIG_NAME}"
+        engine.node(TARGET).run(["labctl-target", "apply", config], timeout=60)
+
+    def log_in(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
+        machine = engine.node(node.name)
+        machine.put(_login_files(lab))
+        machine.run(["systemctl", "daemon-reload"], timeout=30)
+        done = machine.run(["iscsiadm", *_record(lab), "--login"], timeout=LOGIN_SECONDS, check=False)
+        if done.rc == SESSION_EXISTS:
+            done = machine.run(["iscsiadm", *_record(lab), "--rescan"], timeout=LOGIN_SECONDS, check=False)
+        if not done.ok:
+            raise ActionFailed(
+                f"{node.name} could not log in to {lab.storage.target}.",
+                details=done.describe(),
+                mend=f"labctl logs {node.name} --lab {lab.name}, then labctl up --lab {lab.name}",
+            )
+
+    def log_out(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
+        engine.node(node.name).run(["iscsiadm", *_record(lab), "--logout"], timeout=LOGIN_SECONDS)
+
+    def show(self, engine: Engine, lab: Lab) -> TargetSeen:
+        try:
+            answer = engine.node(TARGET).run(["labctl-target", "show", "--json"], timeout=15)
+            found = next(
+                each for each in json.loads(answer.stdout)["targets"] if each["iqn"] == lab.storage.target
+            )
+            return TargetSeen(
+                luns={str(lun["name"]): int(lun["size"]) for lun in found["luns"] if lun["online"]},
+                acls=tuple(found["acls"]),
+                chap=bool(found["chap"]),
+                sessions=tuple((each["initiator"], each["address"]) for each in found["sessions"]),
+            )
+        except StopIteration:
+            return TargetSeen(trouble=f"it has no {lab.storage.target}")
+        except (LabError, ValueError, KeyError, TypeError) as error:
+            return TargetSeen(trouble=str(error))
+
+    def last_words(self, engine: Engine, node: str) -> str:
+        argv = ["journalctl", "--no-pager", "-n", "8", "-o", "cat", "-u", "labctl-iscsi-session@*"]
+        try:
+            return engine.node(node).run(argv, timeout=15).stdout.strip()
+        except LabError as error:
+            return error.message
+
+    def question(self, lab: Lab) -> str:
+        path = _record_file(lab)
+        return (
+            f"[ -e '{path}' ] && echo 'storage configured'\n"
+            f"for file in {SESSIONS}/*.json; do\n"
+            f'  grep -q \'"{lab.storage.target}"\' "$file" 2>/dev/null || continue\n'
+            '  for disk in $(grep -o \'"name": *"sd[a-z]*"\' "$file" | cut -d\\" -f4); do\n'
+            '    [ -b "/dev/$disk" ] && echo "storage disk $disk"\n'
+            "  done\n"
+            "done\n"
+        )
+
+    def answered(self, lines: Sequence[str]) -> NodeDisks:
+        words = [line.split() for line in lines if line.startswith("storage ")]
+        return NodeDisks(
+            configured=["storage", "configured"] in words,
+            disks=frozenset(word[2] for word in words if word[1] == "disk" and len(word) == 3),
+        )
+
+
+def _portal(lab: Lab) -> str:
+    return f"{lab.storage.address}:{PORT}"
+
+
+def _record_file(lab: Lab) -> str:
+    return record_path(lab.storage.target, _portal(lab), root=ROOTS[lab.family])
+
+
+def _record(lab: Lab) -> list[str]:
+    return ["-m", "node", "-T", lab.storage.target, "-p", _portal(lab)]
+
+
+def _library() -> list[File]:
+    folder = resources.files("labctl.storage.innode")
+    return [
+        File(f"{LIBRARY}/innode/{entry.name}", entry.read_bytes())
+        for entry in folder.iterdir()
+        if entry.name.endswith(".py")
+    ]
+
+
+def _program(name: str) -> File:
+    text = PROGRAM.format(library=LIBRARY, module=PROGRAMS[name])
+    return File(f"/usr/local/sbin/{name}", text.encode(), mode=0o755)
+
+
+def _units() -> list[File]:
+    """The units in place of the distribution's own, by the name that the course calls them, too."""
+    folder = resources.files("labctl.storage.innode").joinpath("units")
+    files = [
+        File(f"{UNITS}/{entry.name}", entry.read_bytes())
+        for entry in folder.iterdir()
+        if entry.name.endswith(".service")
+    ]
+    return files + [
+        File(f"{UNITS}/{alias}", b"", link_to=f"{UNITS}/{unit}") for alias, unit in ALIASES.items()
+    ]
+
+
+def _login_files(lab: Lab) -> list[File]:
+    portal = _portal(lab)
+    chap = lab.storage.chap
+    text = record_text(
+        lab.storage.target, portal, startup="automatic", chap=(chap.userid, chap.password) if chap else None
+    )
+    return [
+        File(_record_file(lab), text.encode(), mode=0o600),
+        File(
+            f"{UNITS}/multi-user.target.wants/open-iscsi.service",
+            b"",
+            link_to=f"{UNITS}/open-iscsi.service",
+        ),
+    ]

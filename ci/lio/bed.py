@@ -34,16 +34,19 @@ TAG = "localhost/labctl/lio-vm:debian"
 PYTHON = "3.11"  # Debian 12's
 SITE = "usr/local/lib/python3.11/dist-packages"
 HOME = "/opt/labctl"
-SYSTEM_MIB, SPARE_MIB = 4096, 6144
+SYSTEM_MIB, SPARE_MIB = 12288, 256
 BOOT_SECONDS = 300.0
 SECRET_MODE = 0o600
+DISKS = ("disk", "images")
 
 Say = Callable[[str], None]
 
 # Placed over the image: path → content. The interface's name is pinned by the kernel's command line.
 ADDITIONS = {
-    "etc/fstab": "LABEL=root / ext4 defaults 0 1\nLABEL=state /var/lib/labctl ext4 defaults 0 2\n",
+    "etc/fstab": "LABEL=root / ext4 defaults 0 1\nLABEL=images /var/lib/labctl/images ext4 defaults 0 2\n",
     "etc/hostname": "lio-vm\n",
+    # As open-iscsi's installation makes it.
+    "etc/iscsi/initiatorname.iscsi": "InitiatorName=iqn.1993-08.org.debian:01:lio-vm\n",
     "etc/hosts": "127.0.0.1 localhost lio-vm\n::1 localhost\n",
     "etc/resolv.conf": "nameserver 10.0.2.3\n",
     "etc/machine-id": "",
@@ -56,6 +59,8 @@ ADDITIONS = {
     ),
     # Persistent, so that a machine that crashed can be asked afterwards.
     "etc/systemd/journald.conf.d/lio.conf": "[Journal]\nStorage=persistent\nForwardToConsole=no\n",
+    # podman's run-time state of the machine that the images come from.
+    "etc/tmpfiles.d/lio.conf": "R! /var/lib/labctl/images/run\n",
     "usr/local/bin/labctl": f'#!/bin/sh\nPYTHONPATH={HOME} exec python3 -m labctl "$@"\n',
 }
 MASKED = ("getty@tty1.service", "apt-daily.timer", "apt-daily-upgrade.timer", "e2scrub_all.timer",
@@ -69,7 +74,7 @@ ENABLED = {
 
 @dataclass(frozen=True)
 class Bed:
-    """A folder that holds the machine. state: disk.img, vmlinuz, initramfs, state.img, key, port, pid."""
+    """A folder that holds the machine: disk.img, vmlinuz, initramfs, images.img, key, port, pid."""
 
     folder: Path
     say: Say
@@ -89,21 +94,13 @@ class Bed:
         store = ImageStore(image_store())
         image = build("debian", store=store, on_line=self.say)
         self._make_system(store, anew)
-        stamp = self.folder / "state.of"
+        stamp = self.folder / "images.of"
         if anew or not stamp.is_file() or stamp.read_text() != image.id:
             self.say("packing the node image")
             stamp.unlink(missing_ok=True)
-            staged = self.folder / "staged"
-            shutil.rmtree(staged, ignore_errors=True)
             with store.locked(self.say):
-                # Hard links cost nothing; the store itself is only read.
-                run.run(["mkdir", "-p", staged], timeout=10)
-                run.run(["cp", "-al", store.root, staged / "images"], timeout=300)
-                shutil.rmtree(staged / "images" / "run", ignore_errors=True)
-                try:
-                    pack_folder(staged, self.folder / "state.img", spare_mib=SPARE_MIB, label="state")
-                finally:
-                    shutil.rmtree(staged)
+                store.clear_leftovers()
+                pack_folder(store.root, self.folder / "images.img", spare_mib=SPARE_MIB, label="images")
             stamp.write_text(image.id)
 
     def _make_system(self, store: ImageStore, anew: bool) -> None:
@@ -145,7 +142,7 @@ class Bed:
             (units / target).mkdir()
             for unit in names:
                 (units / target / unit).symlink_to(f"/lib/systemd/system/{unit}")
-        (extra / "var/lib/labctl").mkdir(parents=True)
+        (extra / "var/lib/labctl/images").mkdir(parents=True)
         (extra / HOME.lstrip("/")).mkdir(parents=True)
         root, ssh = extra / "root", extra / "root/.ssh"
         ssh.mkdir(parents=True)
@@ -169,13 +166,13 @@ class Bed:
     # -- power ------------------------------------------------------------------------
 
     def boot(self, *, memory_mib: int = 6144, processors: int = 2) -> None:
-        """Start the machine and wait for its ssh. Its disks are left as they are: all writes go to overlays."""
+        """Start the machine and wait for its ssh. Its disks stay as they are: all writes go to overlays."""
         if self._pid():
             return
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
-        for name in ("disk", "state"):
+        for name in DISKS:
             overlay = self.folder / f"{name}.qcow2"
             overlay.unlink(missing_ok=True)
             # fmt: off
@@ -194,7 +191,7 @@ class Bed:
              "-kernel", self.folder / "vmlinuz", "-initrd", self.folder / "initramfs",
              "-append", "root=LABEL=root rw console=ttyS0 net.ifnames=0 quiet panic=1 mitigations=off",
              "-drive", f"file={self.folder}/disk.qcow2,if=virtio,cache=unsafe",
-             "-drive", f"file={self.folder}/state.qcow2,if=virtio,cache=unsafe",
+             "-drive", f"file={self.folder}/images.qcow2,if=virtio,cache=unsafe",
              "-netdev", f"user,id=n,restrict=on,hostfwd=tcp:127.0.0.1:{port}-:22",
              "-device", "virtio-net-pci,netdev=n", "-device", "virtio-rng-pci"],
             timeout=60)
@@ -223,7 +220,7 @@ class Bed:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             wait_until("qemu to end", lambda: not self._pid(), timeout=20)
-        for name in ("disk.qcow2", "state.qcow2", "pid", "port"):
+        for name in (*(f"{disk}.qcow2" for disk in DISKS), "pid", "port"):
             (self.folder / name).unlink(missing_ok=True)
 
     def _pid(self) -> int:
@@ -263,8 +260,8 @@ class Bed:
         """Bring this clone's files into the machine. Raises CommandFailed."""
         packed = self.folder / "clone.tar"
         # fmt: off
-        run.run(["tar", "--create", "--file", packed, "--directory", ROOT, "--exclude=./.git", "--exclude=./.venv",
-                 "--exclude=__pycache__", "--exclude=.*_cache", "."], timeout=60)
+        run.run(["tar", "--create", "--file", packed, "--directory", ROOT, "--exclude=./.git",
+                 "--exclude=./.venv", "--exclude=__pycache__", "--exclude=.*_cache", "."], timeout=60)
         words = self.words()
         port = words.index("-p")
         run.run(["scp", "-q", *words[1:port], "-P", words[port + 1], *words[port + 2:-1],

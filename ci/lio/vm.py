@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from bed import HOME, Bed, LabError  # noqa: E402
+from bed import HOME, Bed, LabError
 
 PROOF_SECONDS = 3000.0
 

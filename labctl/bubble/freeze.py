@@ -1,10 +1,8 @@
 """Stop a whole lab where it stands, and let it go on, whatever happens to whoever stopped it.
 
 All processes of a lab live below one cgroup, so the kernel stops and continues them together
-(cgroup.freeze, Documentation/admin-guide/cgroup-v2.rst).  A second process, the guard, thaws
-the lab when labctl dies or takes too long.
-
-The guard runs as: python -m labctl.bubble.freeze CGROUP SECONDS COMMANDS_FD ANSWERS_FD
+(cgroup.freeze, Documentation/admin-guide/cgroup-v2.rst).  A second process, labctl.bubble.guard,
+lets it go on when labctl dies or takes too long.
 """
 
 from __future__ import annotations
@@ -24,14 +22,14 @@ from labctl.places import LabPlaces
 from labctl.run import kill_group, spawn
 from labctl.wait import wait_until
 
-MODULE = "labctl.bubble.freeze"
+GUARD = "labctl.bubble.guard"
 # Frozen for longer than this, corosync takes nodes for dead: docs/adr/0012-snapshots.md has figures.
 LONGEST = 10.0
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
 # A process in the middle of a system call stops at its end; one that waits for a frozen server
 # (a shared disk's) stays there, which is as good.
-GRACE_SECONDS = 0.5
+GRACE_SECONDS = 0.2
 STILL = frozenset("DTtZX")  # states of proc_pid_stat(5) in which a thread runs no code of its own
 TRAPPED = frozenset({"do_freezer_trap", "get_signal"})  # the former is mostly inlined in the latter
 
@@ -56,7 +54,7 @@ class Freezer:
         self._answers, answers = os.pipe()
         try:
             self._guard = spawn(
-                [sys.executable, "-m", MODULE, str(found), str(longest), str(commands), str(answers)],
+                [sys.executable, "-m", GUARD, str(found), str(longest), str(commands), str(answers)],
                 log_file=places.logs / "freeze.log",
                 env={"PYTHONPATH": str(Path(labctl.__file__).resolve().parent.parent)},
                 pass_fds=(commands, answers),
@@ -186,22 +184,3 @@ def _write(top: Path, value: str) -> None:
         if value == "0":
             return  # the lab has ended, and its cgroup with it
         raise ActionFailed("The lab cannot be stopped.", details=str(error), mend="labctl doctor") from None
-
-
-def guard(top: Path, longest: float, commands: int, answers: int) -> None:
-    """Thaw when the other end is closed, or `longest` seconds after it said that it freezes."""
-    deadline: float | None = None
-    while True:
-        patience = None if deadline is None else max(0.0, deadline - time.monotonic())
-        ready, _, _ = select.select([commands], [], [], patience)
-        word = os.read(commands, 1) if ready else b""
-        if not word:
-            break
-        deadline = time.monotonic() + longest
-        with contextlib.suppress(BrokenPipeError):
-            os.write(answers, word)
-    _write(top, "0")
-
-
-if __name__ == "__main__":
-    guard(Path(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

@@ -183,10 +183,11 @@ class Services:
                     "-m",
                     "labctl.bubble.labd",
                     str(settings_file),
+                    str(host_network),
                     *(str(fd) for fd in fds),
                 ],
                 logs / "labd.log",
-                fds,
+                [host_network, *fds],
             ),
         }
         if settings.outside:

@@ -1,7 +1,7 @@
 """The lab's own daemon: BMCs, the forwarded ports, and the machines' reset line.
 
 Runs inside the bubble, started and kept up by labctl.bubble.init.
-Run as: python -m labctl.bubble.labd SETTINGS.json [LISTENER_FD …]
+Run as: python -m labctl.bubble.labd SETTINGS.json HOST_NETWORK_FD [LISTENER_FD …]
 """
 
 from __future__ import annotations
@@ -21,21 +21,28 @@ from labctl.cluster.state import still_member, witnesses
 from labctl.engine.podman import PodmanEngine
 from labctl.errors import LabError
 from labctl.storage.cut import cut
+from labctl.storage.lio_daemon import LioKeeper
 
 log = logging.getLogger("labctl.labd")
 
 EXIT_REBOOT = 128 + signal.SIGHUP
+LIO = "lio"
 APPLIANCE_STARTS_PER_MINUTE = 5
 
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(message)s")
     settings = Settings.load(Path(sys.argv[1]))
-    listeners = [socket.socket(fileno=int(fd)) for fd in sys.argv[2:]]
+    listeners = [socket.socket(fileno=int(fd)) for fd in sys.argv[3:]]
     stop = threading.Event()
     engine = PodmanEngine(settings.lab, Path(settings.socket))
+    keeper = (
+        LioKeeper(Path(settings.root) / "conf", engine, int(sys.argv[2])) if settings.storage == LIO else None
+    )
+    if keeper is not None:
+        threading.Thread(target=keeper.watch, args=(stop,), daemon=True).start()
     # One supply for both: a start that a reboot has asked for must not survive a BMC's power-off.
-    supply = PowerSupply(settings, engine)
+    supply = PowerSupply(settings, engine, keeper)
     threading.Thread(target=watch_resets, args=(engine, supply, stop), daemon=True).start()
     if settings.bmcs:
         threading.Thread(target=serve_bmcs, args=(settings, supply, stop), daemon=True).start()
@@ -100,7 +107,9 @@ class PowerSupply:
 
     LONGEST = 60.0  # s; then the others have no say any more
 
-    def __init__(self, settings: Settings, engine: PodmanEngine) -> None:
+    def __init__(self, settings: Settings, engine: PodmanEngine, keeper: LioKeeper | None = None) -> None:
+        """keeper: gives and takes the nodes' disks, where they do not log in by themselves."""
+        self._keeper = keeper
         self._addresses = settings.addresses
         self._engine = engine
         self._starting: dict[str, threading.Event] = {}
@@ -118,6 +127,8 @@ class PowerSupply:
             self._without_machine.discard(name)
         if cancelled is not None:
             cancelled.set()
+        if self._keeper is not None:
+            self._keeper.cut(name)
         self._engine.power_off(name)
         # Only now is the node as dead as its lamp says: nothing of it is under way to a disk any more.
         cut(self._addresses.get(name, ()))
@@ -141,8 +152,11 @@ class PowerSupply:
                 if cancelled.wait(0.3):
                     return
             with self._lock:
-                if not cancelled.is_set():
-                    self._engine.power_on(name)
+                if cancelled.is_set():
+                    return
+                self._engine.power_on(name)
+            if self._keeper is not None:
+                self._keeper.attach(name)
         except LabError as error:
             log.info("starting %s: %s", name, error)
         finally:

@@ -1,4 +1,4 @@
-"""Loop devices belong to the whole kernel: those that labs made grow go again with the last lab.
+"""Loop devices belong to the whole kernel: those that it made for labs go again with them.
 
 A node's initiator takes a free one (loop(4), LOOP_CTL_GET_FREE), and the kernel makes one more when
 there is none. They free themselves when their initiator ends, but the empty device would stay.
@@ -23,16 +23,20 @@ def remember(labs: Path) -> None:
         note.write_text(" ".join(str(number) for number in sorted(_present())))
 
 
-def tidy(labs: Path) -> None:
-    """Remove the unused loop devices that were not there before the first lab; the last lab is gone."""
+def tidy(labs: Path, *, last: bool) -> None:
+    """Remove the unused loop devices that were not there before the first lab.
+
+    last: no lab is left, so the note goes, too.
+    """
     note = labs / NOTE
     with contextlib.suppress(OSError, ValueError):
         before = {int(word) for word in note.read_text().split()}
-        note.unlink()
+        if last:
+            note.unlink()
         control = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
         try:
             for number in sorted(_present() - before):
-                with contextlib.suppress(OSError):  # EBUSY: somebody else's by now
+                with contextlib.suppress(OSError):  # EBUSY: another lab's, or somebody else's by now
                     fcntl.ioctl(control, LOOP_CTL_REMOVE, number)
         finally:
             os.close(control)

@@ -34,6 +34,7 @@ class Settings:
     """Everything that a bubble's processes need; paths are absolute host paths.
 
     addresses: each node's, by which corosync's other members and iSCSI targets know it.
+    storage: name of the driver that serves the shared disks, or none.
     subnets: the lab's own, never to be looked for outside.
     """
 
@@ -46,6 +47,7 @@ class Settings:
     forwards: list[Forward]
     bmcs: list[Bmc]
     addresses: dict[str, list[str]]
+    storage: str
     subnets: list[str]
 
     def save(self, path: Path) -> None:

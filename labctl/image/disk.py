@@ -43,7 +43,7 @@ rmdir "$whole"
 
 @dataclass(frozen=True)
 class Disk:
-    """A raw, sparse disk (an ext4 file system without partitions) and what boots from it (root=LABEL=root)."""
+    """A raw, sparse disk (ext4 without partitions) and what boots from it, with root=LABEL=root."""
 
     image: Path
     kernel: Path

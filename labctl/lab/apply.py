@@ -95,6 +95,8 @@ def _on_node(name: str, actions: Sequence[Action], context: Context, living: str
             if action.part is Part.JOIN:
                 _await_departure(context, name)
             engine.start(name)
+            _hand_disks(context, name)
+            _hand_disks(context, name)
             _set_passwords(context, name)
         elif action.do is Do.START_NODE:
             context.say(f"{name}: starting{because}")
@@ -121,6 +123,11 @@ def _on_node(name: str, actions: Sequence[Action], context: Context, living: str
             _on_storage(action, context)
 
 
+def _hand_disks(context: Context, name: str) -> None:
+    if context.driver and context.until.with_storage:
+        context.driver.started(context.engine, context.lab, context.lab.node(name))
+
+
 def _on_storage(action: Action, context: Context) -> None:
     """What concerns the shared disks; context.driver is there whenever the plan asks for it."""
     driver, lab = context.driver, context.lab
@@ -134,6 +141,13 @@ def _on_storage(action: Action, context: Context) -> None:
         if going := disks.leaving(lab, context.places):
             # The order that loses nothing: nobody uses a disk when it goes.
             on = [node for node in lab.nodes if context.engine.is_on(node.name)]
+            busy = [f"{node.name}: {use}" for node in on for use in driver.in_use(context.engine, lab, node)]
+            if busy:
+                raise ActionFailed(
+                    f"{', '.join(going)} cannot go: the nodes must log out first, and disks are in use.",
+                    details="\n".join(busy),
+                    mend="unmount them, or stop the cluster's resources on them, then labctl up",
+                )
             context.say(f"{', '.join(going)} goes: the nodes log out first")
             together(on, lambda node: driver.log_out(context.engine, lab, node), len(on))
         disks.prepare(lab, context.places)

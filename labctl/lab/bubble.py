@@ -69,6 +69,7 @@ def prepare(lab: Lab, places: LabPlaces, images: Path) -> Settings:
             for node in lab.nodes
         ],
         addresses={node.name: [str(leg.address) for leg in node.interfaces] for node in lab.nodes},
+        storage=lab.storage.driver,
         subnets=[str(network.subnet) for network in lab.networks],
     )
 

@@ -110,7 +110,8 @@ def _take(lab: Lab, places: LabPlaces, name: str, note: str, say: Say, *, fast: 
     copying.require_room(places.snapshots, used.disk, f"snapshot {name}", mend)
     partial = places.snapshots / f".{name}{PARTIAL}"
     try:
-        (partial / TREE).mkdir(mode=0o700, parents=True)
+        partial.mkdir(mode=0o700)
+        (partial / TREE).mkdir(mode=0o700)
         engine = lab_bubble.engine(places.lab, places)
         try:
             seen = _copy(engine, places, partial / TREE, used, say, fast=fast)
@@ -149,8 +150,8 @@ def _copy(
         machines, quorate = _look(engine, places, say, fast=fast)
         since = None if copying.can_clone(tree) else _copy_most(places, tree, used, say)
         say("the lab stands still for a moment")
-        freezer.freeze()
         began = time.monotonic()
+        freezer.freeze()
         try:
             _copy_rest(places, tree, since)
         finally:
@@ -219,7 +220,7 @@ def _look(engine: Engine, places: LabPlaces, say: Say, *, fast: bool) -> tuple[M
         return {}, False
     on = [name for name, machine in machines.items() if machine.state is State.ON]
     disks = places.root / "disks"
-    flushed = disks.is_dir() and any(disks.iterdir())
+    flushed = not fast and disks.is_dir() and any(disks.iterdir())
     if flushed:
         say("flushing the shared disks")
 

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 from labctl.bubble import loops
 from labctl.bubble import start as bubble
-from labctl.errors import ActionFailed
+from labctl.errors import ActionFailed, LabError
 from labctl.lab import lock
 from labctl.places import LabPlaces, lab_places, labs_root
+from labctl.storage.lio_host import CLAIMS
 
 
 def labs() -> list[str]:
@@ -27,11 +28,10 @@ def take_down(name: str, *, say: Callable[[str], None], patience: float = 0.0) -
     """
     places = lab_places(name)
     with lock.held(name, f"labctl down --lab {name}", patience=patience, on_wait=say):
-        ran = bubble.stop(places)
+        ran = end_processes(name, places)
         existed = places.root.exists()
         _remove(places)
-    if not labs():
-        loops.tidy(labs_root())
+    loops.tidy(labs_root(), last=not labs())
     # The last lab takes the empty folder of labs along.
     with contextlib.suppress(OSError):
         labs_root().rmdir()
@@ -45,7 +45,23 @@ def switch_off(name: str, *, say: Callable[[str], None], patience: float = 0.0) 
     """
     places = lab_places(name)
     with lock.held(name, f"labctl down --keep --lab {name}", patience=patience, on_wait=say):
+        return end_processes(name, places)
+
+
+def end_processes(name: str, places: LabPlaces) -> bool:
+    """End all that runs of a lab, and what the kernel holds for it beside. True when something ran.
+
+    Raises ActionFailed when something of it cannot be taken out of the kernel.
+    """
+    if not CLAIMS.exists():  # no lab of this host has the kernel's own target
         return bubble.stop(places)
+    from labctl.storage import lio
+
+    with contextlib.suppress(LabError):  # cleanup() below ends what hangs on
+        lio.cut_all(name, places)
+    ran = bubble.stop(places)
+    lio.cleanup(name, places)
+    return ran
 
 
 def _remove(places: LabPlaces) -> None:

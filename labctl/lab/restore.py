@@ -56,19 +56,18 @@ def restore(places: LabPlaces, name: str, progress: Progress, *, patience: float
     """
     began = time.monotonic()
     what = f"labctl snapshot restore {name} --lab {places.lab}"
-    with lock.held(places.lab, what, patience=patience, on_wait=progress.say):
-        with progress.during("restore"):
-            chosen = snapshot.load(places, name)
-            snapshot.clear_leftovers(places)
-            swap.finish_interrupted(places)
-            known = verify(places, chosen)
-            _copy_aside(places, chosen, progress)
-            progress.say("ending the lab and putting the snapshot in its place")
-            freeze.thaw_if_left(places)
-            swap.commit(places, chosen.names)
+    with lock.held(places.lab, what, patience=patience, on_wait=progress.say), progress.during("restore"):
+        chosen = snapshot.load(places, name)
+        snapshot.clear_leftovers(places)
+        swap.finish_interrupted(places)
+        known = verify(places, chosen)
+        _copy_aside(places, chosen, progress)
+        progress.say("ending the lab and putting the snapshot in its place")
+        freeze.thaw_if_left(places)
+        swap.commit(places, chosen.names)
     bring_up(Request(lab=places.lab, until=Until(known.until), patience=START_PATIENCE), progress)
-    quorate = False
-    if chosen.quorate:
+    quorate = chosen.quorate  # beyond "nodes", `up` has waited for it
+    if quorate and known.until == Until.NODES:
         with progress.during("cluster"):
             quorate = _await_quorum(described(Request(lab=places.lab), known), places, progress)
     return Restored(chosen, quorate, time.monotonic() - began, tuple(progress.times))
@@ -167,7 +166,7 @@ def _copy_aside(places: LabPlaces, chosen: Snapshot, progress: Progress) -> None
 def _await_quorum(lab: Lab, places: LabPlaces, progress: Progress) -> bool:
     """Wait for the cluster that had quorum; False when it is not one that starts at boot.
 
-    `up` has waited already for as much as it was asked for; a cluster made by hand is not its concern.
+    For a cluster that was made by hand, which is no concern of `up`.
     """
     engine = lab_bubble.engine(places.lab, places)
     last = "no node answers"

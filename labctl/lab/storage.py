@@ -9,7 +9,7 @@ from labctl.errors import LabError, UsageError
 from labctl.image.family import load_family
 from labctl.lab.model import Lab
 from labctl.lab.plan import Until
-from labctl.places import LabPlaces
+from labctl.places import LabPlaces, lab_places
 from labctl.probe.facts import Facts, NodeFacts, StorageFacts
 from labctl.storage import disks
 from labctl.storage.base import PORT, TARGET, Choice, Driver
@@ -37,7 +37,7 @@ def choice(lab: Lab) -> Choice:
     wanted = lab.storage.driver
     return choose(
         wanted,
-        lio=_lio_lacks() if wanted in ("auto", LIO) else "not asked for",
+        lio=_lio_lacks(lab) if wanted in ("auto", LIO) else "not asked for",
         userspace=userspace_lacks(able) if wanted in ("auto", USERSPACE) else "not asked for",
     )
 
@@ -56,7 +56,9 @@ def driver(lab: Lab, until: Until = Until.ALL) -> Driver | None:
         from labctl.storage.userspace import Userspace
 
         return Userspace()
-    raise NotImplementedError(lab.storage.driver)
+    from labctl.storage.lio import Lio
+
+    return Lio()
 
 
 def serve(driver: Driver, engine: Engine, lab: Lab, places: LabPlaces, image: str) -> None:
@@ -65,6 +67,7 @@ def serve(driver: Driver, engine: Engine, lab: Lab, places: LabPlaces, image: st
     image: id of the node image.  Raises ActionFailed, HostLacks.
     """
     disks.prepare(lab, places)
+    driver.prepare(lab, places)
     wanted = driver.appliance(lab, places)
     machine = engine.appliances().get(TARGET)
     if machine is not None and machine.spec_hash != wanted.spec_hash(machine.image):
@@ -134,5 +137,7 @@ def _well(facts: Facts) -> list[NodeFacts]:
     return [own for own in facts.values() if isinstance(own, NodeFacts)]
 
 
-def _lio_lacks() -> str:
-    return "it is not there yet"
+def _lio_lacks(lab: Lab) -> str:
+    from labctl.storage.lio import host_lacks
+
+    return host_lacks(lab, lab_places(lab.name))

@@ -27,7 +27,8 @@ def prepare(places: LabPlaces) -> Path:
     """An empty folder for the new content."""
     remove_tree(_folder(places))
     tree = _folder(places) / "tree"
-    tree.mkdir(mode=0o700, parents=True)
+    for folder in (_folder(places), tree):
+        folder.mkdir(mode=0o700)
     return tree
 
 

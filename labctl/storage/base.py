@@ -48,6 +48,10 @@ class Driver(Protocol):
     @property
     def name(self) -> str: ...
 
+    def prepare(self, lab: Lab, places: LabPlaces) -> None:
+        """Make the host ready for the target; again and again. Raises HostLacks, ActionFailed."""
+        ...
+
     def appliance(self, lab: Lab, places: LabPlaces) -> Appliance:
         """The target's machine."""
         ...
@@ -64,12 +68,20 @@ class Driver(Protocol):
         """Bring the running target to its configuration file. Raises ActionFailed, with its words."""
         ...
 
+    def started(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
+        """What a node that has just been switched on needs from outside. Raises ActionFailed."""
+        ...
+
     def log_in(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
         """Log a running node in to the lab's target, now and at every boot. Raises ActionFailed."""
         ...
 
+    def in_use(self, engine: Engine, lab: Lab, node: NodeSpec) -> list[str]:
+        """Which of the lab's disks a running node has mounted or otherwise holds, a phrase each."""
+        ...
+
     def log_out(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
-        """End a running node's session with the lab's target. Raises ActionFailed when a disk is in use."""
+        """End a running node's session with the lab's target. Raises ActionFailed."""
         ...
 
     def show(self, engine: Engine, lab: Lab) -> TargetSeen:

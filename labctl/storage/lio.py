@@ -7,6 +7,7 @@ lab's daemon uses lio_link alone.
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING
 from labctl.engine.base import Appliance, Engine, File
 from labctl.errors import ActionFailed, HostLacks, LabError
 from labctl.places import lab_places
+from labctl.probe.facts import TargetSeen
 from labctl.storage import lio_host, lio_kernel, lio_node, saveconfig
 from labctl.storage.base import CONFIG_INSIDE, CONFIG_NAME, DISKS_INSIDE, PORT, TARGET, NodeDisks
 from labctl.storage.lio_host import Claim
 from labctl.storage.lio_link import FILE, Link, Plan
 from labctl.storage.lio_session import LOOPBACK, Account, Initiator
+from labctl.storage.userspace import Userspace
 
 if TYPE_CHECKING:
     from labctl.lab.model import Lab, NodeSpec
@@ -57,6 +60,7 @@ class Lio:
             serials=_also(before.serials if before else (), document),
             port=before.port if before else _free_port(),
             started_iscsid=before.started_iscsid if before else not lio_host.iscsid_runs(),
+            made_fabric=before.made_fabric if before else not lio_kernel.has_fabric(),
         )
         claim.save()
         lio_host.start_iscsid()
@@ -92,17 +96,44 @@ class Lio:
             if engine.is_on(node.name):
                 link.rescan(engine, node.name)
 
+    def started(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
+        """Hand the node its devices: /dev is empty after each start."""
+        _link(lab).attach(engine, node.name)
+
     def log_in(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
         _link(lab).attach(engine, node.name)
 
+    def in_use(self, engine: Engine, lab: Lab, node: NodeSpec) -> list[str]:
+        """As userspace's: what lies in the node's /run has the same form."""
+        return Userspace().in_use(engine, lab, node)
+
     def log_out(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
         _link(lab).detach(engine, node.name)
+
+    def show(self, engine: Engine, lab: Lab) -> TargetSeen:
+        """What the target says of itself; never raises for what it does."""
+        try:
+            answer = engine.node(TARGET).run(["labctl-target", "show"], timeout=15)
+            targets = json.loads(answer.stdout)["targets"]
+            found = next(each for each in targets if each["iqn"] == lab.storage.target)
+            return TargetSeen(
+                luns={str(lun["name"]): int(lun["size"]) for lun in found["luns"] if lun["online"]},
+                acls=tuple(found["acls"]),
+                chap=bool(found["chap"]),
+                sessions=tuple((each["initiator"], each["address"]) for each in found["sessions"]),
+            )
+        except StopIteration:
+            return TargetSeen(trouble=f"it has no {lab.storage.target}")
+        except (LabError, ValueError, KeyError, TypeError) as error:
+            return TargetSeen(trouble=str(error))
 
     def last_words(self, engine: Engine, node: str) -> str:
         """The host's sessions: a node knows nothing of its own."""
         del engine
         ours = [one for one in lio_kernel.sessions() if one.iface.endswith(f".{node}")]
-        return "\n".join(f"{one.initiator}: {one.state}, {len(one.luns)} disks" for one in ours) or "no session"
+        return (
+            "\n".join(f"{one.initiator}: {one.state}, {len(one.luns)} disks" for one in ours) or "no session"
+        )
 
     def question(self, lab: Lab) -> str:
         """Configured is every node: it is logged in from outside after each of its starts."""
@@ -178,7 +209,10 @@ def cleanup(lab: str, places: LabPlaces, *, sys: Path = lio_kernel.SYS) -> None:
         host.forget(iface)
     if claim is not None:
         for target in claim.targets:
-            problems += lio_kernel.remove_target(target, claim.serials, sys)
+            problems += lio_kernel.remove_target(target, sys)
+        problems += lio_kernel.remove_stores(claim.serials, sys)
+        if claim.made_fabric and not problems:
+            problems += lio_kernel.remove_fabric(sys)
     if problems:
         raise ActionFailed(f"Not all of lab {lab} is out of the kernel.", details="\n".join(problems),
                            mend=f"labctl down --lab {lab}")  # fmt: skip

@@ -53,8 +53,10 @@ def lacks(host: Host) -> list[Lack]:
         found.append(Lack("labctl is not root", "run ./lab or use sudo"))
     if not host.first_network:
         found.append(
-            Lack("labctl runs in a network namespace of its own, and the kernel's initiator is in the first",
-                 "run labctl outside the container")  # fmt: skip
+            Lack(
+                "labctl runs in a network namespace of its own, and the kernel's initiator is in the first",
+                "run labctl outside the container",
+            )
         )
     missing = [name for name, there in host.modules.items() if not there]
     if missing:
@@ -175,7 +177,7 @@ class Claim:
     """What a lab has, or may have, in the kernel.
 
     root: the lab's folder.  serials: unit serial numbers of its storage objects.  port: of its portal on
-    127.0.0.1.  started_iscsid: the daemon was started for it.
+    127.0.0.1.  started_iscsid, made_fabric: the daemon, the iscsi folder in configfs were not there before.
     """
 
     lab: str
@@ -184,6 +186,7 @@ class Claim:
     serials: tuple[str, ...]
     port: int
     started_iscsid: bool
+    made_fabric: bool
 
     def save(self, claims: Path = CLAIMS) -> None:
         claims.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -213,6 +216,7 @@ def read_claims(claims: Path = CLAIMS) -> Sequence[Claim]:
                     serials=tuple(raw["serials"]),
                     port=int(raw["port"]),
                     started_iscsid=bool(raw["started_iscsid"]),
+                    made_fabric=bool(raw["made_fabric"]),
                 )
             )
         except (OSError, ValueError, KeyError, TypeError):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -174,10 +174,11 @@ def deny(target: str, initiator: str, sys: Path = SYS) -> None:
     """
     for group in _groups(target, sys):
         acl = group / "acls" / initiator
-        for lun in _entries(acl):
-            if lun.name.startswith("lun_"):
-                _empty(lun)
-                lun.rmdir()
+        luns = [lun for lun in _entries(acl) if lun.name.startswith("lun_")]
+        for lun in luns:
+            for link in _links(lun):
+                link.unlink()
+            lun.rmdir()
         if acl.is_dir():
             acl.rmdir()
 
@@ -191,51 +192,69 @@ def unit_serial(store: Path) -> str:
     return _read(store / "wwn/vpd_unit_serial").partition(": ")[2].strip()
 
 
-def remove_target(target: str, serials: Collection[str], sys: Path = SYS) -> list[str]:
-    """Remove a target and the storage objects with these unit serial numbers; what could not be, as sentences.
+def remove_target(target: str, sys: Path = SYS) -> list[str]:
+    """Remove a target, which ends its sessions; what could not be removed, as sentences.
 
-    In the kernel's own order: from what refers to what is referred to.  Sessions end.  Other targets and
-    storage objects that another target uses stay.
+    In the kernel's own order: from what refers to what is referred to.
     """
     folder = target_folder(target, sys)
-    problems: list[str] = []
-
-    def step(path: Path) -> None:
-        try:
-            path.unlink() if path.is_symlink() else path.rmdir()
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            problems.append(f"{path}: {error.strerror}")
-
+    steps: list[Path] = []
     for group in _groups(target, sys):
-        with contextlib.suppress(OSError):
-            (group / "enable").write_text("0\n")
+        if (group / "enable").exists():
+            with contextlib.suppress(OSError):
+                (group / "enable").write_text("0\n")
         for acl in _entries(group / "acls"):
             for lun in _entries(acl):
                 if lun.name.startswith("lun_"):
-                    for link in _links(lun):
-                        step(link)
-                    step(lun)
-            step(acl)
+                    steps += [*_links(lun), lun]
+            steps.append(acl)
         for lun in _entries(group / "lun"):
-            for link in _links(lun):
-                step(link)
-            step(lun)
-        for portal in _entries(group / "np"):
-            step(portal)
-        step(group)
+            steps += [*_links(lun), lun]
+        steps += [*_entries(group / "np"), group]
     if folder.is_dir():
-        step(folder)
+        steps.append(folder)
+    return _removed(steps)
+
+
+def remove_stores(serials: Collection[str], sys: Path = SYS) -> list[str]:
+    """Remove the storage objects with these unit serial numbers, and their empty adapters."""
+    problems: list[str] = []
     for backend in _entries(sys / CONFIGFS / "core"):
         stores = [store for store in _entries(backend) if unit_serial(store) in serials]
-        for store in stores:
-            for alua in _entries(store / "alua"):
-                if alua.name != "default_tg_pt_gp":
-                    step(alua)
-            step(store)
-        if stores and not [entry for entry in _entries(backend) if entry.is_dir()]:
-            step(backend)
+        problems += _removed(stores)
+        if stores and not any(entry.is_dir() for entry in _entries(backend)):
+            problems += _removed([backend])
+    return problems
+
+
+def has_fabric(sys: Path = SYS) -> bool:
+    """Whether configfs has the folder of iSCSI targets, which holds its module."""
+    return (sys / CONFIGFS / "iscsi").is_dir()
+
+
+def remove_fabric(sys: Path = SYS) -> list[str]:
+    """Remove the folder of iSCSI targets unless there are other targets in it."""
+    folder = sys / CONFIGFS / "iscsi"
+    if not has_fabric(sys) or any(
+        entry.name.startswith(("iqn.", "eui.", "naa.")) for entry in _entries(folder)
+    ):
+        return []
+    return _removed([folder])
+
+
+def _removed(steps: Iterable[Path]) -> list[str]:
+    """Take these away in this order; what could not be, as sentences."""
+    problems = []
+    for path in steps:
+        try:
+            if path.is_symlink():
+                path.unlink()
+            else:
+                path.rmdir()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            problems.append(f"{path}: {error.strerror}")
     return problems
 
 
@@ -245,11 +264,6 @@ def _groups(target: str, sys: Path) -> list[Path]:
 
 def _links(folder: Path) -> list[Path]:
     return [entry for entry in _entries(folder) if entry.is_symlink()]
-
-
-def _empty(folder: Path) -> None:
-    for link in _links(folder):
-        link.unlink()
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import json
 import logging
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -68,10 +67,11 @@ class Plan:
 
 @dataclass(frozen=True)
 class Link:
-    """Logs nodes in and out. host: iscsiadm in the host's network namespace."""
+    """Logs nodes in and out. host: iscsiadm in the host's network namespace; patience: in s, for a cut."""
 
     plan: Plan
     host: Initiator
+    patience: float = 10.0
 
     def attach(self, engine: Engine, node: str) -> None:
         """Give a running node its disks; does nothing when it has them. After every start of the node.
@@ -83,7 +83,7 @@ class Link:
             iface, initiator = iface_name(self.plan.lab, node), self.plan.initiators[node]
             self._open_portal(engine, initiator)
             session = self.host.session(iface)
-            if session is not None and not (session.state == "LOGGED_IN" and self._known(engine, node, session)):
+            if session is not None and not self._good(engine, node, session):
                 self._cut(node)
                 session = None
             if session is None:
@@ -92,7 +92,7 @@ class Link:
             self._place(engine, node, session)
 
     def refresh(self, engine: Engine, node: str) -> None:
-        """Bring the node's devices to what its session shows now: partitions come and go. Raises ActionFailed."""
+        """Bring the node's devices to what its session shows: partitions come and go. Raises ActionFailed."""
         with self._held(node):
             session = self.host.session(iface_name(self.plan.lab, node))
             if session is not None and self._known(engine, node, session):
@@ -106,17 +106,11 @@ class Link:
             self.refresh(engine, node)
 
     def detach(self, engine: Engine, node: str) -> None:
-        """Log a node out in order. Raises ActionFailed when one of its disks is in use."""
+        """Log a node out in order; the caller has made sure that it uses no disk. Raises ActionFailed."""
         with self._held(node):
             iface = iface_name(self.plan.lab, node)
             session = self.host.session(iface)
             if session is not None:
-                used = [lun.disk.kernel_name for lun in session.luns if _in_use(lun.disk.kernel_name)]
-                if used:
-                    inside = lio_node.named(session.luns, self.plan.names)
-                    names = [name for lun, name in inside if lun.disk.kernel_name in used]
-                    raise ActionFailed(f"{node} cannot be logged out: {', '.join(names)} in use.",
-                                       mend="unmount it, or deactivate what lies on it")  # fmt: skip
                 if engine.is_on(node):
                     engine.node(node).run(lio_node.argv(), stdin=lio_node.nothing(), timeout=lio_node.SECONDS)
                 self.host.log_out(session)
@@ -155,7 +149,10 @@ class Link:
                 lio_kernel.deny(target, initiator, sys)
         try:
             wait_until(
-                f"the target to be rid of {initiator}", lambda: self._idle(initiator), timeout=10, every=0.05
+                f"the target to be rid of {initiator}",
+                lambda: self._idle(initiator),
+                timeout=self.patience,
+                every=0.05,
             )
         except LabError as error:
             raise ActionFailed(
@@ -166,6 +163,9 @@ class Link:
 
     def _idle(self, initiator: str) -> bool:
         return not lio_kernel.acl_in_use(self.plan.target, initiator, self.host.sys)
+
+    def _good(self, engine: Engine, node: str, session: Session) -> bool:
+        return session.state == "LOGGED_IN" and self._known(engine, node, session)
 
     def _known(self, engine: Engine, node: str, session: Session) -> bool:
         """Whether the session belongs to the node's present boot: it says so in the node's /run."""
@@ -190,8 +190,11 @@ class Link:
             # By a program, so that the socket is the host's: it is bound where its maker is.
             made = run([*self.host.enter, "mkdir", portal], timeout=15, check=False, pass_fds=self.host.fds)
             if not made.ok and not portal.is_dir():
-                raise ActionFailed(f"The target cannot listen on {LOOPBACK}:{plan.port}.", details=made.describe(),
-                                   mend=f"labctl down --lab {plan.lab}, then up: it takes another port")  # fmt: skip
+                raise ActionFailed(
+                    f"The target cannot listen on {LOOPBACK}:{plan.port}.",
+                    details=made.describe(),
+                    mend=f"labctl down --lab {plan.lab}, then up: it takes another port",
+                )
         if not lio_kernel.has_acl(plan.target, initiator, sys):  # a cut by force took it away
             engine.node(TARGET).run(["labctl-target", "apply", CONFIG], timeout=60)
 
@@ -233,19 +236,6 @@ def portal_of(address: object) -> str:
 def through(plan: Plan, network: int) -> Link:
     """The link for a process that is not in the host's network namespace but has a descriptor of it."""
     return Link(plan, Initiator(("nsenter", f"--net=/proc/self/fd/{network}", "--"), (network,)))
-
-
-def _in_use(kernel_name: str) -> bool:
-    """Whether somebody has the disk or a partition of it mounted or claimed (open(2), O_EXCL on block devices)."""
-    parts = [entry.name for entry in Path("/sys/class/block", kernel_name).glob(f"{kernel_name}[0-9]*")]
-    for name in (kernel_name, *parts):
-        try:
-            os.close(os.open(f"/dev/{name}", os.O_RDONLY | os.O_EXCL))
-        except FileNotFoundError:
-            continue
-        except OSError:
-            return True
-    return False
 
 
 __all__ = ["Link", "Plan", "portal_of", "through"]

@@ -13,28 +13,28 @@ from labctl.storage.lio_kernel import Block, Lun, Session
 
 STATE = "/run/labctl-iscsi"  # the same place and form as the userspace driver's
 SECONDS = 30.0
-# From stdin: "DEVICE NAME MAJOR MINOR" and "LINK PATH TARGET", then after an empty line the session's
-# state; $1 the folder, $2 the file. What was made before and is not named now goes away.
+# From stdin: "DEVICE NAME MAJOR MINOR" and "LINK NAME TARGET", then after an empty line the session's
+# state; $1 the folder, $2 the file, $3 is /dev. What was made before and is not named now goes away.
 PLACE = """\
 set -eu
-state=$1 file=$2
+state=$1 file=$2 dev=$3
 umask 022
-mkdir -p "$state/sessions" /dev/disk/by-id /dev/disk/by-path
+mkdir -p "$state/sessions" "$dev/disk/by-id" "$dev/disk/by-path"
 made=$state/made.new
 : > "$made"
 while read -r kind one two three; do
     case $kind in
     DEVICE)
-        now=$(stat -c '%t %T' "/dev/$one" 2>/dev/null || :)
-        if [ "$now" != "$(printf '%x %x' "$two" "$three")" ] || [ ! -b "/dev/$one" ]; then
-            rm -f "/dev/$one"
-            mknod -m 0660 "/dev/$one" b "$two" "$three"
-            chgrp disk "/dev/$one" 2>/dev/null || :
+        now=$(stat -c '%t %T' "$dev/$one" 2>/dev/null || :)
+        if [ "$now" != "$(printf '%x %x' "$two" "$three")" ] || [ ! -b "$dev/$one" ]; then
+            rm -f "$dev/$one"
+            mknod -m 0660 "$dev/$one" b "$two" "$three"
+            chgrp disk "$dev/$one" 2>/dev/null || :
         fi
-        echo "/dev/$one" >> "$made" ;;
+        echo "$dev/$one" >> "$made" ;;
     LINK)
-        ln -sfn "$two" "$one"
-        echo "$one" >> "$made" ;;
+        ln -sfn "$two" "$dev/$one"
+        echo "$dev/$one" >> "$made" ;;
     '') break ;;
     esac
 done
@@ -56,7 +56,7 @@ FILE = "lio"
 
 def argv() -> list[str]:
     """The command to run in the node, with placed() or nothing() on its stdin."""
-    return ["sh", "-c", PLACE, "labctl-disks", STATE, FILE]
+    return ["sh", "-c", PLACE, "labctl-disks", STATE, FILE, "/dev"]
 
 
 def nothing() -> str:
@@ -76,9 +76,10 @@ def placed(session: Session, names: Sequence[str], portal: str) -> str:
                                          for part in lun.partitions)]  # fmt: skip
         for block, inside, suffix in parts:
             lines.append(_device(inside, block))
-            path = f"/dev/disk/by-path/ip-{portal}-iscsi-{session.target}-lun-{lun.lun}"
+            path = f"disk/by-path/ip-{portal}-iscsi-{session.target}-lun-{lun.lun}"
             lines += [
-                f"LINK {link}{suffix} ../../{inside}" for link in (path, *(f"/dev/disk/by-id/{i}" for i in ids(lun)))
+                f"LINK {link}{suffix} ../../{inside}"
+                for link in (path, *(f"disk/by-id/{i}" for i in ids(lun)))
             ]
         disks.append(
             {

@@ -73,10 +73,12 @@ class Initiator:
 
         Raises ActionFailed when the target refuses or nothing answers in time.
         """
-        portal = f"{LOOPBACK}:{port}"
+        # With the portal group's tag, or the record is one file for all ifaces.
+        portal = f"{LOOPBACK}:{port},1"
         self.forget(iface)
-        self.iscsiadm("-m", "iface", "-I", iface, "-o", "new")
-        self.iscsiadm("-m", "iface", "-I", iface, "-o", "update", "-n", "iface.initiatorname", "-v", initiator)
+        record = ("-m", "iface", "-I", iface)
+        self.iscsiadm(*record, "-o", "new")
+        self.iscsiadm(*record, "-o", "update", "-n", "iface.initiatorname", "-v", initiator)
         node = ("-m", "node", "-T", target, "-p", portal, "-I", iface)
         self.iscsiadm(*node, "-o", "new")
         self._write(iface, _settings(chap))
@@ -84,7 +86,8 @@ class Initiator:
         if not result.ok and result.rc != ALREADY:
             self.forget(iface)
             raise ActionFailed(
-                f"{initiator} could not log in to {target}.", details=f"{explain(result.rc)}\n{result.describe()}"
+                f"{initiator} could not log in to {target}.",
+                details=f"{explain(result.rc)}\n{result.describe()}",
             )
         found = self.session(iface)
         if found is None:
@@ -115,6 +118,11 @@ class Initiator:
                     folder.rmdir()
         for root in self.roots:
             (root / "ifaces" / iface).unlink(missing_ok=True)
+            for link in root.glob(f"static/*,{iface}"):
+                link.unlink()
+            for name in ("ifaces", "nodes", "static"):  # iscsiadm makes them, empty ones stay otherwise
+                with contextlib.suppress(OSError):
+                    (root / name).rmdir()
 
     def ifaces(self, lab: str) -> list[str]:
         """The lab's ifaces, from records and sessions alike."""
@@ -126,7 +134,7 @@ class Initiator:
         return sorted(name for name in names if name.startswith(mine))
 
     def _records(self, iface: str) -> list[Path]:
-        """Node records: nodes/TARGET/ADDRESS,PORT,TPGT/IFACE, or without TPGT a file instead of the folder."""
+        """Node records: nodes/TARGET/ADDRESS,PORT,TPGT/IFACE."""
         return [path for root in self.roots for path in root.glob(f"nodes/*/*/{iface}")]
 
     def _write(self, iface: str, settings: dict[str, str]) -> None:

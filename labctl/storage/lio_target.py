@@ -100,12 +100,12 @@ def bring(document: dict[str, Any], *, portals: bool) -> None:
     rts = rtslib()
     with translated(rts):
         root = rts.RTSRoot()
-        _stores(rts, root, document["storage_objects"])
+        _stores(root, document["storage_objects"])
         for target in document["targets"]:
             _target(rts, target, portals)
 
 
-def _stores(rts: Any, root: Any, wanted: list[dict[str, Any]]) -> None:
+def _stores(root: Any, wanted: list[dict[str, Any]]) -> None:
     there = {(so.plugin, so.name): so for so in root.storage_objects}
     for entry in wanted:
         found = there.get((entry["plugin"], entry["name"]))

@@ -95,9 +95,7 @@ def _target(lab: Lab, iqn: str, disks: list[str], initiators: list[str], chap: C
         ],
         "node_acls": [_acl(iqn, name, [index for index, _ in luns], chap) for name in initiators],
         "parameters": {"AuthMethod": "CHAP" if chap else "CHAP,None"},
-        "portals": [
-            {"ip_address": str(lab.storage.address), "iser": False, "offload": False, "port": PORT}
-        ],
+        "portals": [{"ip_address": str(lab.storage.address), "iser": False, "offload": False, "port": PORT}],
         "tag": 1,
     }
     return {"fabric": "iscsi", "tpgs": [tpg], "wwn": iqn}

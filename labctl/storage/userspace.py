@@ -34,6 +34,22 @@ sys.path.insert(0, "{library}")
 from innode.{module} import main
 sys.exit(main())
 """
+# Exclusive opening fails for what is mounted, or held by LVM, md or swap (open(2), O_EXCL).
+IN_USE = """\
+import errno, glob, json, os, sys
+mounts = dict(line.split()[:2] for line in open("/proc/mounts"))
+for state in glob.glob("/run/labctl-iscsi/sessions/*.json"):
+    session = json.load(open(state))
+    if session["target"] != sys.argv[1]:
+        continue
+    for disk in session["disks"]:
+        for path in sorted(glob.glob("/dev/" + disk["name"] + "*")):
+            try:
+                os.close(os.open(path, os.O_RDONLY | os.O_EXCL))
+            except OSError as error:
+                if error.errno == errno.EBUSY:
+                    print(path, "mounted at " + mounts[path] if path in mounts else "held by a program")
+"""
 UNITS = "/etc/systemd/system"
 # What Debian and CentOS call the same units, so that the course's commands work in both.
 ALIASES = {
@@ -49,6 +65,9 @@ class Userspace:
     """labctl.storage.base.Driver without any help of the kernel's SCSI."""
 
     name = "userspace"
+
+    def prepare(self, lab: Lab, places: LabPlaces) -> None:
+        """Nothing: all of it runs in the lab's own machines."""
 
     def appliance(self, lab: Lab, places: LabPlaces) -> Appliance:
         domain = lab.nodes[0].hostname.partition(".")[2]
@@ -72,6 +91,9 @@ class Userspace:
         config = f"{CONFIG_INSIDE}/{CONFIG_NAME}"
         engine.node(TARGET).run(["labctl-target", "apply", config], timeout=60)
 
+    def started(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
+        """Nothing: a node logs in by itself at its boot."""
+
     def log_in(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
         machine = engine.node(node.name)
         machine.put(_login_files(lab))
@@ -85,6 +107,10 @@ class Userspace:
                 details=done.describe(),
                 mend=f"labctl logs {node.name} --lab {lab.name}, then labctl up --lab {lab.name}",
             )
+
+    def in_use(self, engine: Engine, lab: Lab, node: NodeSpec) -> list[str]:
+        argv = ["python3", "-IS", "-c", IN_USE, lab.storage.target]
+        return engine.node(node.name).run(argv, timeout=30).stdout.splitlines()
 
     def log_out(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
         engine.node(node.name).run(["iscsiadm", *_record(lab), "--logout"], timeout=LOGIN_SECONDS)

@@ -57,6 +57,10 @@ def snapshot(lab: str) -> dict[str, Any]:
         "loop devices": run(
             ["losetup", "--list", "--noheadings", "--output", "NAME,BACK-FILE"], timeout=20
         ).stdout,
+        "kernel's block devices": sorted(path.name for path in Path("/sys/block").iterdir()),
+        "iSCSI sessions": sorted(path.name for path in Path("/sys/class/iscsi_session").glob("*")),
+        "iSCSI targets": sorted(path.name for path in Path("/sys/kernel/config/target/iscsi").glob("iqn.*")),
+        "FUSE connections": sorted(path.name for path in Path("/sys/fs/fuse/connections").glob("*")),
         "cgroups": [str(folder) for folder in _cgroups(lab)],
         "files": sorted(str(path) for path in _files(lab)),
         "shared memory": sorted(path.name for path in Path("/dev/shm").glob("*")),  # noqa: S108

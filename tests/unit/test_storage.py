@@ -231,5 +231,5 @@ def test_the_first_lab_notes_the_loop_devices_and_later_ones_leave_the_note(tmp_
 
 def test_without_a_note_nothing_is_removed(tmp_path: Path) -> None:
     before = sorted(path.name for path in Path("/sys/block").glob("loop*"))
-    loops.tidy(tmp_path)
+    loops.tidy(tmp_path, last=True)
     assert sorted(path.name for path in Path("/sys/block").glob("loop*")) == before

@@ -34,7 +34,7 @@ def targets(connection: Connection) -> list[tuple[str, list[Portal]]]:
 
 
 def disks(connection: Connection) -> list[Lun]:
-    """Every disk of the target, by LUN; controllers (tgt's LUN 0) and the like are left out. Raises Refused."""
+    """Every disk of the target, by LUN; tgt's LUN 0, a controller, is none. Raises Refused."""
     try:
         return _disks(connection)
     except OSError as error:
@@ -73,7 +73,8 @@ def _disks(connection: Connection) -> list[Lun]:
             continue
         capacity = _read(connection, number, struct.pack(">BB8xIxx", 0x9E, 0x10, 32), 32)
         last, block = struct.unpack_from(">QI", capacity)
-        serial = _inquiry(connection, number, 0x80)[4:].decode(errors="replace").strip("\0 ")
+        page = _inquiry(connection, number, 0x80)
+        serial = page[4 : 4 + page[3]].decode(errors="replace").strip("\0 ") if page else ""
         found.append(Lun(number, (last + 1) * block, serial, _inquiry(connection, number, 0x83)))
     return found
 
@@ -110,7 +111,7 @@ def _read(connection: Connection, number: int, command: bytes, size: int) -> byt
 
 
 def wwid(identity: bytes) -> str:
-    """The name that udev's scsi_id makes of VPD page 0x83: 3 and the NAA number, or 1 and the T10 name, or ''."""
+    """What udev's scsi_id makes of VPD page 0x83: 3 and the NAA number, else 1 and the T10 name, else ''."""
     found: dict[int, bytes] = {}
     at = 4
     while at + 4 <= len(identity):

@@ -17,7 +17,7 @@ FLUSH_WITHIN = 10.0  # s that a logout waits for dirty data to reach the target
 
 
 class Attached:
-    """The disks of the target that a node record names. Raises Unwilling and NoLoop where it makes something."""
+    """The disks of the target that a node record names. Raises Unwilling and NoLoop."""
 
     def __init__(self, record: Record, initiator: str, folder: Path) -> None:
         self._target, self._initiator, self._folder = record["node.name"], initiator, folder
@@ -81,7 +81,7 @@ class Attached:
         self.closings.watch(disk.path)
 
     def rescan(self, luns: list[ask.Lun]) -> list[str]:
-        """New LUNs come; those that went or changed go or come anew, unless in use: then a sentence says so."""
+        """New LUNs come, those that went or changed go; one in use stays, and a sentence says so."""
         if self._daemon is None:
             raise Unwilling("the session is being re-established")
         words = []
@@ -146,7 +146,7 @@ class Attached:
         daemon.remove(number)
 
     def end(self) -> bool:
-        """Log out. Names first, so that nobody comes anew; then what is dirty goes to the target; then all ends.
+        """Log out. Names first, so that nobody comes anew; then what is dirty is written; then all ends.
 
         False when the target did not take everything in time; what it did not take is lost.
         """

@@ -27,8 +27,9 @@ def root() -> Path:
 
 
 @contextlib.contextmanager
-def locked(path: Path = LOCK) -> Iterator[None]:
-    """Hold a lock that all of us share; waits for it."""
+def locked(path: Path | None = None) -> Iterator[None]:
+    """Hold a lock that all of us share, by default the one over the records; waits for it."""
+    path = path or LOCK
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

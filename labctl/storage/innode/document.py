@@ -6,6 +6,7 @@ Here it is read, written, and turned into what tgtd is to have (Wanted).
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import json
 import os
@@ -95,7 +96,22 @@ def load(path: str) -> dict[str, Any]:
         raise BadDocument(f"{path} is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise BadDocument(f"{path} does not hold a target configuration: it begins with no {{")
-    return {**empty(), **document}
+    return _completed({**empty(), **document}, path)
+
+
+def _completed(document: dict[str, Any], path: str) -> dict[str, Any]:
+    """With all parts of every portal group there, be they empty."""
+    parts: dict[str, Any] = {
+        "attributes": {}, "enable": True, "luns": [], "node_acls": [], "parameters": {}, "portals": []
+    }  # fmt: skip
+    try:
+        for target in document["targets"]:
+            for tpg in target["tpgs"]:
+                for name, nothing in copy.deepcopy(parts).items():
+                    tpg.setdefault(name, nothing)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise BadDocument(f"{path} is not of LIO's form: {type(error).__name__} {error}") from None
+    return document
 
 
 def running() -> dict[str, Any]:
@@ -170,6 +186,15 @@ def _target(
         and (int(attributes.get("authentication", 0)) == 1 or parameters.get("AuthMethod") == "CHAP"),
         parameters={name: str(parameters.get(name, value)) for name, value in PARAMETERS.items()},
     )
+
+
+def sweep(config: Mapping[str, Any]) -> None:
+    """Give back the memory of ramdisks that are no more."""
+    kept = {str(so["name"]) for so in config["storage_objects"] if so["plugin"] == "ramdisk"}
+    if Path(RAMDISKS).is_dir():
+        for path in Path(RAMDISKS).iterdir():
+            if path.name not in kept:
+                path.unlink()
 
 
 def _disk(lun: Mapping[str, Any], stores: Mapping[str, Mapping[str, Any]], protect: bool) -> Disk:

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import ask, devices, state, wire
+from . import ask, devices, state, sysfs, wire
 from .attached import Attached
 from .events import Uevents
 from .loops import NoLoop
@@ -40,7 +40,10 @@ class Keeper:
         self._sid, self._request = sid, request
         self._record: Record = request["record"]
         self._target = self._record["node.name"]
-        self._address, self._port = self._record["node.conn[0].address"], int(self._record["node.conn[0].port"])
+        self._address, self._port = (
+            self._record["node.conn[0].address"],
+            int(self._record["node.conn[0].port"]),
+        )
         self._login_timeout = float(self._record["node.conn[0].timeo.login_timeout"]) or 15
         self._initiator = str(request["initiator"])
         self._tpgt = 1
@@ -64,10 +67,13 @@ class Keeper:
             return code
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.set_wakeup_fd(-1)
             if not self._attached.end():
                 self._say("the target did not take what was not written yet; that is lost")
             (state.RUN / "control" / f"{self._sid}.sock").unlink(missing_ok=True)
             state.forget(self._sid, "sessions")
+            sysfs.refresh()
         return 0
 
     # -- logging in -----------------------------------------------------------------------------
@@ -210,6 +216,7 @@ class Keeper:
             "daemon": self._attached.pid,
         }
         state.save("sessions", self._sid, document)
+        sysfs.refresh()
 
     def _outcome(self, how: str, code: int, words: str) -> None:
         state.save("outcome", self._sid, {"state": how, "code": code, "words": words})
@@ -239,7 +246,8 @@ def clear(sid: int) -> None:
     before = state.load("sessions", sid)
     if before:
         devices.clear(before["disks"])
-    state.forget(sid, "sessions")
+        state.forget(sid, "sessions")
+        sysfs.refresh()
     for mount in (state.RUN / "disks" / str(sid)).glob("lun*"):
         release(mount)
 

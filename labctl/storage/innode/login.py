@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import NamedTuple
 
 from . import state
@@ -12,6 +13,7 @@ from .records import Record
 
 INTERNAL, SESSION_EXISTS, INVALID = 9, 15, 7
 _START_WITHIN = 60.0  # s; systemd on a busy machine
+_END_WITHIN = 60.0  # s; longer than a keeper waits for a target that is away
 
 
 class Outcome(NamedTuple):
@@ -44,10 +46,10 @@ def _same(one: Record, other: Record) -> bool:
 
 
 def ask_for(record: Record, *, more: bool = False) -> tuple[list[int], Outcome | None]:
-    """Reserve the sessions that a node record wants and has not got; numbers to start() and await_outcome().
+    """Reserve the sessions that a node record wants and has not got; for start() and await_outcome().
 
-    more: one session beside those there are. A session that is still trying to log in is waited for instead.
-    The outcome is there when nothing is to be started: sessions exist already, or the record cannot be honoured.
+    more: one session beside those there are. One that is still trying to log in is waited for instead.
+    The outcome is there when nothing is to be started: sessions exist, or the record asks too much.
     """
     initiator = record["iface.initiatorname"] or initiator_name()
     if not initiator:
@@ -110,12 +112,22 @@ def patience(record: Record) -> float:
 
 
 def end(sids: list[int]) -> dict[int, str]:
-    """Log out of sessions, all at once; what went wrong, by number."""
-    done = run(["systemctl", "stop", *map(unit, sids)], timeout=90)
+    """Log out of sessions, all at once; what went wrong, by number.
+
+    The keepers are asked by signal, not by a stop job: that would wait for units that stop before
+    sessions do, and one of these may be asking.
+    """
+    units = [unit(sid) for sid in sids]
+    told = run(["systemctl", "show", "--property=MainPID", *units], timeout=30).out.split()
+    pids = [int(line.partition("=")[2]) for line in told]
+    run(["systemctl", "kill", "--kill-who=main", "--signal=TERM", *units], timeout=30)
+    deadline = time.monotonic() + _END_WITHIN
+    while any(pid and Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.01)
     failed = {}
-    for sid in sids:
-        if done.rc and _alive(sid):
-            failed[sid] = done.err.strip()
+    for sid, pid in zip(sids, pids):  # noqa: B905  Python 3.9 has no strict
+        if pid and Path(f"/proc/{pid}").exists():
+            failed[sid] = f"{unit(sid)} does not end within {_END_WITHIN:.0f} s"
         else:
             state.forget(sid, "sessions", "request", "outcome")
     return failed

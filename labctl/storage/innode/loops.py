@@ -40,7 +40,7 @@ class Loop:
 
     @property
     def sysfs(self) -> Path:
-        return Path(f"/sys/block/loop{self.number}")
+        return Path(f"/sys/devices/virtual/block/loop{self.number}")
 
     @property
     def device(self) -> int:

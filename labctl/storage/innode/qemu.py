@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from .command import run, start
+from .command import start
+from .mounts import detach, one_at_a_time
 
 ANSWER_WITHIN = 20.0  # s; a login to the target is part of blockdev-add
 
@@ -102,6 +103,11 @@ class Daemon:
             with contextlib.suppress(Unwilling):
                 self.ask("blockdev-del", **{"node-name": node})
             raise
+        try:
+            one_at_a_time(mount, self._folder)
+        except OSError as error:
+            self.remove(lun)
+            raise Unwilling(f"cannot limit the export of LUN {lun} to one request: {error}") from None
         return mount
 
     def remove(self, lun: int) -> None:
@@ -135,9 +141,7 @@ class Daemon:
 
 
 def release(mount: Path) -> None:
-    """Detach whatever is mounted on a file, however dead it is, and remove the file."""
-    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    for _ in range(mounts.count(str(mount))):
-        run(["umount", "--lazy", str(mount)], timeout=10)
+    """Detach what is mounted on a file, however dead it is, and remove the file."""
+    detach(mount)
     with contextlib.suppress(FileNotFoundError):
         mount.unlink()

@@ -13,6 +13,7 @@ from . import document, sever, tgt
 from .document import Disk, Wanted, WantedTarget
 
 FIRST_PORTAL = "127.0.0.2:3261"  # tgtd must have one from its start; nobody else reaches this one
+LEFT_OUT = "; the LUN is left out"
 BARRIER = "labctl-barrier"  # an account that nobody has the password of
 ORGANISATION = "6001405"  # NAA 6 and LIO's company id: both drivers give a disk the same identifier
 
@@ -196,7 +197,7 @@ def _add(tid: int, disk: Disk) -> list[str]:
     if disk.plugin == "ramdisk":
         _ramdisk(disk)
     if fault := document.fault(disk):
-        return [f"{fault}; the LUN is left out"]
+        return [f"{fault}{LEFT_OUT}"]
     try:
         tgt.new_lun(tid, disk.lun, disk.path, sync=not disk.write_back)
         about = {
@@ -229,4 +230,4 @@ def _open(portal: str) -> list[str]:
     return []
 
 
-__all__ = ["FIRST_PORTAL", "apply", "identifier", "refusals"]
+__all__ = ["FIRST_PORTAL", "LEFT_OUT", "apply", "identifier", "refusals"]

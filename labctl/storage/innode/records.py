@@ -143,7 +143,7 @@ def split_portal(text: str, default_port: int = 3260) -> tuple[str, int, int]:
     else:
         address, _, port = where.partition(":")
     if not address or (port and not port.isdigit()):
-        raise ValueError(text)
+        raise ValueError(f"{text!r} is no portal")
     return address, int(port) if port else default_port, tpgt
 
 

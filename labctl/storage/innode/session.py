@@ -39,8 +39,9 @@ def login_all() -> int:
 
     The exit code: 0, also while some are trying; 21 without records; else the first failure's.
     """
-    from . import database, login
+    from . import database, login, sysfs
 
+    sysfs.refresh()
     records = [record for record in database.nodes() if record["node.startup"] == "automatic"]
     if not records:
         return NO_RECORDS

@@ -110,17 +110,18 @@ def address(wanted: str, *, timeout: float) -> list[str]:
     """
     deadline = time.monotonic() + timeout
     asked: set[tuple[int, int, int]] = set()
+    watch = Watch(HELD_UP)
     while True:
         pid = daemon()
         if not pid:
             return []
         held = [peer for peer in peers(pid) if peer.address == wanted]
-        # First this, so that tgtd drops what it has received and not begun; unless one of these holds it up.
-        patience = HELD_UP if held else max(HELD_UP, deadline - time.monotonic())
         try:
-            left = _ask(wanted, asked, patience)
+            # First this, so that tgtd drops what it has received and not begun.
+            left = _ask(wanted, asked, HELD_UP)
         except tgt.TgtError as error:
             left = [str(error)]
+            watch.look(pid)  # somebody else may hold it up
         for peer in held:
             shut(pid, peer.fd)
         if not left and not held:
@@ -148,16 +149,23 @@ def _ask(wanted: str, asked: set[tuple[int, int, int]], timeout: float) -> list[
 
 def sessions(tid: int, *, timeout: float = 5.0) -> None:
     """Close all sessions of a target. Raises TgtError when some stay."""
-    deadline = time.monotonic() + timeout
+    began = time.monotonic()
     while True:
         left = [session for target in tgt.targets() if target.tid == tid for session in target.sessions]
         if not left:
             return
-        if time.monotonic() >= deadline:
+        spent = time.monotonic() - began
+        if spent >= timeout:
             raise tgt.TgtError(f"target {tid} keeps sessions of {', '.join(s.initiator for s in left)}")
         for session in left:
             for connection in session.connections:
                 tgt.close_connection(tid, session.sid, connection.cid)
+        if spent > HELD_UP:
+            # A peer that takes nothing; its sessions with other targets will just begin anew.
+            stuck = {connection.address for session in left for connection in session.connections}
+            for peer in peers(daemon()):
+                if peer.address in stuck:
+                    shut(daemon(), peer.fd)
         time.sleep(POLL)
 
 

@@ -56,6 +56,7 @@ def put_held(config: Mapping[str, Any], goal: document.Wanted, *, force: bool = 
         before = document.wanted(document.empty())
     problems = reconcile.apply(goal, before, force=force)
     document.store(document.RUNNING, config)
+    document.sweep(config)
     return problems
 
 

@@ -11,8 +11,6 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-Summary = "tuple[str, bool | None]"
-
 
 class CliError(Exception):
     """What targetcli says when it does not do something."""
@@ -164,7 +162,9 @@ class Node:
             self.shell.say("The following commands are available in the current path:\n")
         for name in [topic] if topic else self.commands():
             method = getattr(self, f"do_{name}")
-            self.shell.say(f"  - {name} {_syntax(method)}".rstrip() if not topic else f"{name} {_syntax(method)}")
+            self.shell.say(
+                f"  - {name} {_syntax(method)}".rstrip() if not topic else f"{name} {_syntax(method)}"
+            )
             if topic:
                 self.shell.say(inspect.getdoc(method) or "")
 
@@ -174,7 +174,7 @@ class Node:
         for name in names or params:
             if name not in params:
                 raise CliError(f"No parameter '{name}' in group '{group}'.")
-            readonly = " [ro]" if params[name].set is None else " "
+            readonly = " [ro]" if params[name].set is None else ""
             self.shell.say(f"{name}={params[name].get()}{readonly}")
 
     def do_set(self, group: str = "", **values: str) -> None:
@@ -182,7 +182,9 @@ class Node:
         params = self._group(group)
         if group and not values:
             for name, about in params.items():
-                self.shell.say(f"{name}={about.kind}\n{'-' * (len(name) + len(about.kind) + 1)}\n{about.about}\n")
+                self.shell.say(
+                    f"{name}={about.kind}\n{'-' * (len(name) + len(about.kind) + 1)}\n{about.about}\n"
+                )
         for name, value in values.items():
             if name not in params:
                 raise CliError(f"Unknown parameter {name} in group '{group}'.")
@@ -231,8 +233,8 @@ def draw(node: Node, depth: int) -> list[str]:
 def _lines(node: Node, depth: int, margin: list[bool], width: int) -> list[str]:
     about, healthy = node.summary()
     about = about or {True: "OK", False: "ERROR", None: "..."}[healthy]
-    left = "".join("| " if pipe else "  " for pipe in margin[:-1]) + ("" if not margin else "")
-    left = ("  " if margin else "") + left + f"o- {node.name} "
+    pipes = "".join("| " if pipe else "  " for pipe in margin[:-1])
+    left = f"{'  ' if margin else ''}{pipes}o- {node.name} "
     line = left + "." * (width - 3 - len(left) - len(about)) + f" [{about}]"
     found = [line]
     if depth != 0:

@@ -86,16 +86,15 @@ class Connection:
         self._expected = 0
         self._tsih = 0
         self._isid = b"\x80" + os.urandom(3) + b"\0\0"
-        where = f"{address}:{port}"
         try:
             self._socket = socket.create_connection((address, port), timeout=timeout)
         except OSError as error:
-            raise no_way(error, where) from None
+            raise no_way(error, address) from None
         try:
             self._login(initiator, target, chap)
         except OSError as error:
             self._socket.close()
-            raise no_way(error, where) from None
+            raise no_way(error, address) from None
         except Refused:
             self._socket.close()
             raise
@@ -194,19 +193,18 @@ class Connection:
             self._command += 1
 
     def receive(self) -> tuple[bytes, bytes]:
-        """The next packet that is meant for us: header and data. Pings are answered on the way."""
+        """The next packet that is for us: header and data. Pings are answered on the way."""
         while True:
             header = self._exactly(48)
             size = struct.unpack_from(">I", header, 4)[0]
+            self._exactly((size >> 24) * 4)  # additional header segments
             data = self._exactly((size & 0xFFFFFF) + 3 & ~3)[: size & 0xFFFFFF]
-            self._exactly((size >> 24) * 4)
             opcode = header[0] & 0x3F
             if opcode == _NOP_IN:
                 if header[20:24] != b"\xff" * 4:
-                    self._socket.sendall(
-                        struct.pack(">BBxxI8sI4sII16x", 0x40, 0x80, 0, header[8:16], 0xFFFFFFFF, header[20:24],
-                                    self._command, self._expected)
-                    )  # fmt: skip
+                    pong = (_NOP_OUT, 0x80, 0, header[8:16], 0xFFFFFFFF, header[20:24])
+                    numbers = (self._command, self._expected)
+                    self._socket.sendall(struct.pack(">BBxxI8sI4sII16x", *pong, *numbers))
                 continue
             if opcode not in (_DATA_IN, _ASYNCHRONOUS) or header[1] & 1:
                 self._expected = struct.unpack_from(">I", header, 24)[0] + 1
@@ -225,7 +223,7 @@ class Connection:
 
 def no_way(error: OSError, where: str) -> Refused:
     if isinstance(error, socket.gaierror):
-        return Refused(TRANSPORT, f"cannot resolve host name {where.rsplit(':', 1)[0]}", final=True)
+        return Refused(TRANSPORT, f"cannot resolve host name {where}", final=True)
     if isinstance(error, TimeoutError) or error.errno == errno.ETIMEDOUT:
         return Refused(TIMEOUT, f"connect to {where} timed out", final=False)
     reason = os.strerror(error.errno) if error.errno else str(error)

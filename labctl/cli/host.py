@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labctl import console
 from labctl.cli.frame import JsonOption, require_root
 from labctl.errors import HOST_LACKS, OK, UsageError
-from labctl.places import image_store, state_root
+from labctl.places import image_store, labs_root, state_root
+
+if TYPE_CHECKING:
+    from labctl.host.needs import Finding
 
 SHELLS = ("bash", "zsh", "fish", "powershell")
 
@@ -31,11 +34,11 @@ def doctor(
 
     if fix:
         require_root("doctor --fix")
-    findings = examiner.examine(state_root())
+    findings = _findings()
     if fix:
         with console.Steps("labctl doctor --fix", quiet=as_json) as steps:
             examiner.fix(findings, steps.say)
-        findings = examiner.examine(state_root())
+        findings = _findings()
     blocked = [finding for finding in findings if finding.blocks]
     if as_json:
         console.document({"ready": not blocked, "findings": [finding.as_dict() for finding in findings]})
@@ -49,6 +52,14 @@ def doctor(
             "This host can run a lab." if not blocked else f"{len(blocked)} things stand in the way."
         )
     return HOST_LACKS if blocked else OK
+
+
+def _findings() -> list[Finding]:
+    from labctl.host import doctor as examiner
+    from labctl.storage import choose, lio_host
+
+    kernel = lio_host.lacks(lio_host.look("", labs_root(), ""))
+    return [*examiner.examine(state_root()), choose.finding(kernel)]
 
 
 def build(

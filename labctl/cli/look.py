@@ -112,8 +112,9 @@ def _storage_lines(document: dict[str, Any]) -> list[str]:
         return [f"shared disks: none ({storage['reason']})"] if storage.get("reason") else []
     target = storage["target"]
     lines = [
-        f"shared disks by {storage['driver']} ({storage['reason']}): {target['iqn']} at {target['portal']}"
-        + ("" if target["answers"] else ", does not answer")
+        f"shared disks: {target['iqn']} at {target['portal']}"
+        + ("" if target["answers"] else ", does not answer"),
+        f"  by {storage['driver']}: {storage['reason']}",
     ]
     absent = [each["node"] for each in storage["sessions"] if not each["logged_in"]]
     count = len(storage["sessions"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from labctl.errors import HostLacks, LabError
+from labctl.host.needs import Finding
 from labctl.run import run
 from labctl.storage.base import Choice
+from labctl.storage.lio_host import Lack
 
 NONE = "none"
 USERSPACE = "userspace"
@@ -41,6 +44,22 @@ def _mend(wanted: str, other: str) -> str:
     if not other:
         return f"labctl up --storage {USERSPACE if wanted == LIO else LIO}"
     return "labctl up --storage none"
+
+
+def finding(lacks: Sequence[Lack]) -> Finding:
+    """What `labctl doctor` says about the kernel's own iSCSI: never more than a note, the lab runs without.
+
+    lacks: of lio_host.lacks().
+    """
+    if not lacks:
+        return Finding("lio", True, "shared disks by the kernel's own iSCSI: works", required=False)
+    return Finding(
+        "lio",
+        None,
+        f"shared disks by userspace programs, for {'; '.join(lack.what for lack in lacks)}",
+        mend=lacks[0].mend,
+        required=False,
+    )
 
 
 def userspace_lacks(family_has_initiator: bool, *, dev: Path = Path("/dev")) -> str:

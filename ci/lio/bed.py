@@ -59,6 +59,8 @@ ADDITIONS = {
     ),
     # Persistent, so that a machine that crashed can be asked afterwards.
     "etc/systemd/journald.conf.d/lio.conf": "[Journal]\nStorage=persistent\nForwardToConsole=no\n",
+    # As on hosts that use it: two paths with one name become one device.
+    "etc/multipath.conf": "defaults {\n find_multipaths yes\n}\n",
     # podman's run-time state of the machine that the images come from.
     "etc/tmpfiles.d/lio.conf": "R! /var/lib/labctl/images/run\n",
     "usr/local/bin/labctl": f'#!/bin/sh\nPYTHONPATH={HOME} exec python3 -m labctl "$@"\n',

@@ -63,6 +63,7 @@ class Lio:
             made_fabric=before.made_fabric if before else not lio_kernel.has_fabric(),
         )
         claim.save()
+        lio_host.keep_udev_away(lab.name, claim.port)
         lio_host.start_iscsid()
         places.conf.mkdir(mode=0o700, parents=True, exist_ok=True)
         plan(lab, places, claim.port).save()
@@ -83,9 +84,13 @@ class Lio:
         return [File(PROGRAM, b"#!/usr/bin/python3 -I\n" + source, mode=0o755)]
 
     def node_files(self, lab: Lab, *, login: bool) -> list[File]:
-        """Nothing: the lab logs its nodes in from outside."""
-        del lab, login
-        return []
+        """For the lab's own disks nothing: it logs its nodes in from outside.
+
+        What learners build by hand runs in user space inside the nodes: the kernel's initiator cannot be
+        reached from there. CentOS has not got the programs for it.
+        """
+        del login
+        return Userspace().node_files(lab, login=False) if lab.family == "debian" else []
 
     def update(self, engine: Engine, lab: Lab) -> None:
         """Bring the running target to its configuration; nodes that are logged in see new disks."""
@@ -216,6 +221,7 @@ def cleanup(lab: str, places: LabPlaces, *, sys: Path = lio_kernel.SYS) -> None:
     if problems:
         raise ActionFailed(f"Not all of lab {lab} is out of the kernel.", details="\n".join(problems),
                            mend=f"labctl down --lab {lab}")  # fmt: skip
+    lio_host.let_udev_near(lab)
     if claim is not None:
         claim.drop()
         if claim.started_iscsid:

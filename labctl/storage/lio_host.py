@@ -15,8 +15,22 @@ from pathlib import Path
 from labctl import run
 from labctl.errors import HostLacks, LabError
 from labctl.storage import lio_kernel
+from labctl.storage.lio_session import RECORD_ROOTS
 
 CLAIMS = Path("/run/labctl-lio")
+RULES = Path("/run/udev/rules.d")
+# After 60-persistent-storage.rules has looked at a disk, before LVM (69) and systemd (99) act on what it saw.
+# multipathd(8) takes only disks with ID_WWN or SCSI_IDENT_…: it would make one device of all nodes' paths
+# to a LUN. udisks(8) would offer to mount; nowatch: no look at a disk each time that a node has closed it.
+RULE = """\
+# labctl: these disks are for the nodes of lab {lab}; this host leaves them alone.
+SUBSYSTEM!="block", GOTO="labctl_end"
+ENV{{ID_PATH}}!="ip-127.0.0.1:{port}-iscsi-*", GOTO="labctl_end"
+ENV{{ID_FS_TYPE}}="", ENV{{ID_FS_USAGE}}="", ENV{{ID_WWN}}="", ENV{{ID_SERIAL}}=""
+ENV{{SCSI_IDENT_SERIAL}}="", ENV{{SCSI_IDENT_LUN_NAA_REGEXT}}="", ENV{{SCSI_IDENT_LUN_T10}}=""
+ENV{{DM_MULTIPATH_DEVICE_PATH}}="0", ENV{{UDISKS_IGNORE}}="1", ENV{{SYSTEMD_READY}}="0", OPTIONS+="nowatch"
+LABEL="labctl_end"
+"""
 # In the order of loading; each is in /sys/module or built in.
 MODULES = ("configfs", "target_core_mod", "target_core_file", "iscsi_target_mod", "iscsi_tcp")
 SYSTEMD = Path("/run/systemd/system")
@@ -85,7 +99,9 @@ def look(lab: str, root: Path, target: str, *, sys: Path = lio_kernel.SYS, claim
 
 
 def busy(lab: str, root: Path, target: str, *, sys: Path = lio_kernel.SYS, claims: Path = CLAIMS) -> str:
-    """Who else holds the lab's target or its name in this kernel; "" when nobody does."""
+    """Who else holds the lab's target or its name in this kernel; "" when nobody does, or target is ""."""
+    if not target:
+        return ""
     others = [claim for claim in read_claims(claims) if (claim.lab, claim.root) != (lab, str(root))]
     for claim in others:
         if target in claim.targets or claim.lab == lab:
@@ -167,6 +183,33 @@ def iscsid_runs() -> bool:
             except OSError:
                 continue
     return False
+
+
+# -- the host's own interest in disks -------------------------------------------------------
+
+
+def keep_udev_away(lab: str, port: int, rules: Path = RULES) -> None:
+    """Have udev tell nobody what is on the disks that come through this portal; until let_udev_near()."""
+    if rules.parent.is_dir():
+        rules.mkdir(exist_ok=True)
+        (rules / _rules_name(lab)).write_text(RULE.format(lab=lab, port=port))
+
+
+def let_udev_near(lab: str, rules: Path = RULES) -> None:
+    (rules / _rules_name(lab)).unlink(missing_ok=True)
+    try:
+        rules.rmdir()
+    except OSError:
+        return  # not there, or with rules of others
+
+
+def _rules_name(lab: str) -> str:
+    return f"65-labctl-{lab}.rules"
+
+
+def touched(lab: str, *, claims: Path = CLAIMS, records: Sequence[Path] = RECORD_ROOTS) -> bool:
+    """Whether this host may have anything of this lab with this driver; true after its reboot, too. Quick."""
+    return claims.exists() or any(any(root.glob(f"ifaces/labctl.{lab}.*")) for root in records)
 
 
 # -- claims --------------------------------------------------------------------------------

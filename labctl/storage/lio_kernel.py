@@ -135,7 +135,7 @@ def set_offline(session: Session, sys: Path = SYS) -> None:
         except OSError as error:
             problem = error.strerror or str(error)
         now = _read(state)
-        if now and now not in ("offline", "cancel", "deleted"):
+        if now and now not in ("offline", "transport-offline", "cancel", "deleted"):
             raise ActionFailed(f"{lun.disk.kernel_name} of {session.iface} cannot be set offline.",
                                details=f"its state is {now}; {problem}")  # fmt: skip
 

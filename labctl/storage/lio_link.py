@@ -17,7 +17,7 @@ from labctl.engine.base import Engine
 from labctl.errors import ActionFailed, LabError
 from labctl.run import run
 from labctl.storage import lio_kernel, lio_node
-from labctl.storage.base import PORT, TARGET
+from labctl.storage.base import TARGET
 from labctl.storage.lio_kernel import Session
 from labctl.storage.lio_session import LOOPBACK, Account, Initiator, iface_name
 from labctl.wait import wait_until
@@ -79,24 +79,26 @@ class Link:
         A session from before the node's boot is cut first: what was written there and not synced is as
         lost as in a machine without power.  Raises ActionFailed, TimedOut.
         """
-        with self._held(node):
-            iface, initiator = iface_name(self.plan.lab, node), self.plan.initiators[node]
+        iface, initiator = iface_name(self.plan.lab, node), self.plan.initiators[node]
+        self._await_target(engine)
+        session = self.host.session(iface)
+        known = session is not None and self._known(engine, node, session)
+        # A cut must never wait for what a node or the target takes its time for: only this is one step.
+        with self._held(node, "session"):
             self._open_portal(engine, initiator)
             session = self.host.session(iface)
-            if session is not None and not self._good(engine, node, session):
+            if session is not None and not (known and session.state == "LOGGED_IN"):
                 self._cut(node)
                 session = None
             if session is None:
                 session = self.host.log_in(iface, initiator, self.plan.target, self.plan.port, self.plan.chap)
-            session = self._probed(session)
-            self._place(engine, node, session)
+        self._place(engine, node, self._probed(session))
 
     def refresh(self, engine: Engine, node: str) -> None:
         """Bring the node's devices to what its session shows: partitions come and go. Raises ActionFailed."""
-        with self._held(node):
-            session = self.host.session(iface_name(self.plan.lab, node))
-            if session is not None and self._known(engine, node, session):
-                self._place(engine, node, session)
+        session = self.host.session(iface_name(self.plan.lab, node))
+        if session is not None and self._known(engine, node, session):
+            self._place(engine, node, session)
 
     def rescan(self, engine: Engine, node: str) -> None:
         """Look for LUNs that were added to the target. Raises ActionFailed."""
@@ -107,12 +109,12 @@ class Link:
 
     def detach(self, engine: Engine, node: str) -> None:
         """Log a node out in order; the caller has made sure that it uses no disk. Raises ActionFailed."""
-        with self._held(node):
-            iface = iface_name(self.plan.lab, node)
-            session = self.host.session(iface)
+        iface = iface_name(self.plan.lab, node)
+        session = self.host.session(iface)
+        if session is not None and engine.is_on(node):
+            engine.node(node).run(lio_node.argv(), stdin=lio_node.nothing(), timeout=lio_node.SECONDS)
+        with self._held(node, "session"):
             if session is not None:
-                if engine.is_on(node):
-                    engine.node(node).run(lio_node.argv(), stdin=lio_node.nothing(), timeout=lio_node.SECONDS)
                 self.host.log_out(session)
             self.host.forget(iface)
 
@@ -123,7 +125,7 @@ class Link:
         nothing is flushed when its mounts go.  Then its session ends, and the target confirms that no
         command of it is left.  Raises ActionFailed, TimedOut when that is not certain.
         """
-        with self._held(node):
+        with self._held(node, "session"):
             self._cut(node)
 
     def _cut(self, node: str) -> None:
@@ -164,9 +166,6 @@ class Link:
     def _idle(self, initiator: str) -> bool:
         return not lio_kernel.acl_in_use(self.plan.target, initiator, self.host.sys)
 
-    def _good(self, engine: Engine, node: str, session: Session) -> bool:
-        return session.state == "LOGGED_IN" and self._known(engine, node, session)
-
     def _known(self, engine: Engine, node: str, session: Session) -> bool:
         """Whether the session belongs to the node's present boot: it says so in the node's /run."""
         path = f"{lio_node.STATE}/sessions/{lio_node.FILE}.json"
@@ -175,16 +174,18 @@ class Link:
             return found.ok and int(json.loads(found.stdout)["sid"]) == session.sid
         return False
 
-    def _open_portal(self, engine: Engine, initiator: str) -> None:
-        """The portal on the host's loopback, once the target serves, and this initiator's ACL."""
-        plan, sys = self.plan, self.host.sys
+    def _await_target(self, engine: Engine) -> None:
         wait_until(
             "the target to serve",
-            lambda: lio_kernel.is_serving(plan.target, sys),
+            lambda: lio_kernel.is_serving(self.plan.target, self.host.sys),
             timeout=SERVING_SECONDS,
             every=0.1,
             last_seen=lambda: engine.console(TARGET),
         )
+
+    def _open_portal(self, engine: Engine, initiator: str) -> None:
+        """The portal on the host's loopback, and this initiator's ACL."""
+        plan, sys = self.plan, self.host.sys
         portal = lio_kernel.portal_folder(plan.target, LOOPBACK, plan.port, sys)
         if not portal.is_dir():
             # By a program, so that the socket is the host's: it is bound where its maker is.
@@ -219,23 +220,17 @@ class Link:
 
     def _place(self, engine: Engine, node: str, session: Session) -> None:
         text = lio_node.placed(session, self.plan.names, self.plan.portal)
-        engine.node(node).run(lio_node.argv(), stdin=text, timeout=lio_node.SECONDS)
+        with self._held(node, "devices"):
+            engine.node(node).run(lio_node.argv(), stdin=text, timeout=lio_node.SECONDS)
 
     @contextlib.contextmanager
-    def _held(self, node: str) -> Iterator[None]:
-        """`up` and the lab's daemon may want the same at once."""
-        with (Path(self.plan.conf) / f"lio-{node}.lock").open("w") as lock:
+    def _held(self, node: str, what: str) -> Iterator[None]:
+        """`up` and the lab's daemon may want the same at once. what: session or devices."""
+        with (Path(self.plan.conf) / f"lio-{node}.{what}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
-
-
-def portal_of(address: object) -> str:
-    return f"{address}:{PORT}"
 
 
 def through(plan: Plan, network: int) -> Link:
     """The link for a process that is not in the host's network namespace but has a descriptor of it."""
     return Link(plan, Initiator(("nsenter", f"--net=/proc/self/fd/{network}", "--"), (network,)))
-
-
-__all__ = ["Link", "Plan", "portal_of", "through"]

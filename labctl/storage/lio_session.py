@@ -156,8 +156,9 @@ def _settings(chap: Account | None) -> dict[str, str]:
     settings = {
         "node.startup": "manual",
         "node.conn[0].startup": "manual",
-        # The first login is answered or refused at once: both ends are this kernel.
+        # A login is answered or refused at once: both ends are this kernel.
         "node.session.initial_login_retry_max": "2",
+        "node.conn[0].timeo.login_timeout": "5",
         "node.session.auth.authmethod": "CHAP" if chap else "None",
     }
     if chap:

@@ -1,4 +1,4 @@
-"""An iSCSI target on loopback that logs in, tells its targets and its disks, and does nothing else (RFC 7143)."""
+"""An iSCSI target on loopback that lets in, tells its targets and its disks, and no more (RFC 7143)."""
 
 from __future__ import annotations
 

@@ -46,10 +46,28 @@ class FakeTarget:
     iqn: str
     luns: dict[int, FakeLun] = field(default_factory=dict)
     sessions: dict[int, tuple[str, str]] = field(default_factory=dict)
-    users: list[str] = field(default_factory=list)
+    slots: list[str] = field(default_factory=list)
     outgoing: str = ""
     allowed: list[str] = field(default_factory=list)
     parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def users(self) -> list[str]:
+        return [user for user in self.slots if user]
+
+    def bind(self, user: str) -> None:
+        """Into the first free slot, as target.c does."""
+        self.slots = [*self.users, user] if "" not in self.slots else self._filled(user)
+
+    def _filled(self, user: str) -> list[str]:
+        at = self.slots.index("")
+        return [*self.slots[:at], user, *self.slots[at + 1 :]]
+
+    def unbind(self, user: str) -> None:
+        """Leaves a hole."""
+        self.slots = ["" if slot == user else slot for slot in self.slots]
+        while self.slots and not self.slots[-1]:
+            self.slots.pop()
 
 
 class FakeTgtd:
@@ -108,6 +126,8 @@ class FakeTgtd:
             text += NEXUS.format(sid=sid, initiator=initiator, address=address)
         text += "    LUN information:\n" + self._lun(0, "controller", FakeLun("None"))
         text += "".join(self._lun(number, "disk", lun) for number, lun in target.luns.items())
+        # It counts the accounts and looks at so many slots: one that is empty is its end.
+        assert "" not in target.slots[: len(target.users)], "tgtd has crashed"
         text += "    Account information:\n" + "".join(f"        {user}\n" for user in target.users)
         text += f"        {target.outgoing} (outgoing)\n" if target.outgoing else ""
         return text + "    ACL information:\n" + "".join(f"        {who}\n" for who in target.allowed)
@@ -166,7 +186,7 @@ class FakeTgtd:
     def _delete_account(self, words: dict[str, str]) -> None:
         del self.accounts[words["--user"]]
         for target in self.targets.values():
-            target.users = [user for user in target.users if user != words["--user"]]
+            target.unbind(words["--user"])
             target.outgoing = "" if target.outgoing == words["--user"] else target.outgoing
 
     def _bind_account(self, words: dict[str, str]) -> str | None:
@@ -176,7 +196,7 @@ class FakeTgtd:
         if "--outgoing" in words:
             target.outgoing = words["--user"]
         else:
-            target.users.append(words["--user"])
+            target.bind(words["--user"])
         return None
 
     def _unbind_account(self, words: dict[str, str]) -> None:
@@ -184,7 +204,7 @@ class FakeTgtd:
         if "--outgoing" in words:
             target.outgoing = ""
         else:
-            target.users.remove(words["--user"])
+            target.unbind(words["--user"])
 
     def _new_portal(self, words: dict[str, str]) -> str | None:
         portal = words["--param"].removeprefix("portal=")

@@ -28,6 +28,8 @@ def kept(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive
     lab = Driver(NAME)
     lab.log = tmp_path_factory.mktemp(NAME)
     lab.up("--nodes", "4")
+    assert listed(lab) == ["fresh"]
+    snapshot(lab, "delete", "fresh")
     lab.on("node2", "sh", "-c", "echo before >/root/kept; chmod 600 /root/kept; chown 1:2 /root/kept")
     lab.on(
         "node2", "sh", "-c", "mkdir -p /usr/share/empty/made; ln /root/kept /root/twin; rm -r /usr/share/bug"
@@ -158,14 +160,17 @@ def test_a_lab_that_does_not_run(kept: Driver) -> None:
     assert listed(kept) == [BASE]
 
 
-def test_nodes_without_a_cluster(image: str, tmp_path: Path) -> None:
+def test_a_fresh_lab_is_a_restore_away(image: str, tmp_path: Path) -> None:
     lab = Driver("t-snap-two")
     lab.log = tmp_path
     try:
         lab.up("--nodes", "2", "--until", "nodes")
-        snapshot(lab, "create", "bare")
         lab.on("node1", "touch", "/root/made-since")
-        told = json.loads(snapshot(lab, "restore", "bare", "--json").stdout)
+        assert (
+            lab.up_json("--until", "cluster")["changed"] is True
+        )  # on to a cluster: no fresh state, and no label
+        assert listed(lab) == ["fresh-nodes"]
+        told = json.loads(snapshot(lab, "restore", "fresh-nodes", "--json").stdout)
         assert told["quorate"] is False
         assert lab.on("node1", "ls", "/root").stdout == ""
         assert not lab.member("node1").conf

@@ -174,5 +174,5 @@ def test_split_portal(text: str, portal: tuple[str, int, int]) -> None:
 
 @pytest.mark.parametrize("text", ["", ":3260", "host:port", "host,tag"])
 def test_what_is_no_portal(text: str) -> None:
-    with pytest.raises(ValueError, match="is no portal|invalid literal"):
+    with pytest.raises(ValueError, match=r"is no portal|invalid literal"):
         records.split_portal(text)

@@ -1,4 +1,4 @@
-"""iscsiadm on a node: the original's words, streams and exit codes (recorded from 2.1.8), and what it leaves."""
+"""iscsiadm on a node: the original's words, streams and exit codes (recorded from 2.1.8)."""
 
 from __future__ import annotations
 
@@ -8,82 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from labctl.storage.innode import command, database, iscsiadm, login, options, records, session, state, wire
-from labctl.storage.innode.ask import disks, targets
-from tests.fakes.iscsi_target import FakeTarget
+from labctl.storage.innode import iscsiadm, options, records, session, state
+from tests.fakes.iscsiadm import BLOCKS, LABEL, NODE1, PORTAL, Cli, make_cli
 
-BLOCKS = "iqn.2023-02.com.example:blocks"
-NODE1 = "iqn.2023-02.com.example:node1.init"
-PORTAL = "192.168.100.140"
 HINT = "Try `iscsiadm --help' for more information."
-
-
-class FakeSystemctl:
-    """systemd as far as login.py asks it; a keeper that starts is logged in at once, or fails as told."""
-
-    def __init__(self) -> None:
-        self.fails: tuple[int, str] | None = None
-        self.away = False
-        self.words: list[list[str]] = []
-
-    def __call__(self, argv: list[str], *, timeout: float, stdin: str = "") -> command.Done:
-        assert argv[0] == "systemctl"
-        self.words.append(argv[1:])
-        for unit in argv[2:] if argv[1] == "start" else ():
-            self._keep(int(unit.partition("@")[2].partition(".")[0]))
-        return command.Done(0, "active\n" if argv[1] == "is-active" else "MainPID=0\n", "")
-
-    def _keep(self, sid: int) -> None:
-        request = state.load("request", sid)
-        assert request
-        record = request["record"]
-        if self.fails:
-            state.save("outcome", sid, {"state": "FAILED", "code": self.fails[0], "words": self.fails[1]})
-        elif self.away:
-            state.save("outcome", sid, {"state": "TRYING", "code": 8, "words": "connection refused"})
-        else:
-            document = {
-                "sid": sid, "state": "LOGGED_IN", "target": record["node.name"], "tpgt": int(record["node.tpgt"]),
-                "portal": f"{record['node.conn[0].address']}:{record['node.conn[0].port']}", "daemon": 1,
-                "initiator": request["initiator"], "iface": record["iface.iscsi_ifacename"],
-                "disks": [{"lun": 1, "name": "sdb"}],
-            }  # fmt: skip
-            state.save("sessions", sid, document)
-            state.save("outcome", sid, {"state": "DONE", "code": 0, "words": ""})
-
-
-class Cli:
-    """iscsiadm as a user calls it."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], root: Path, systemctl: FakeSystemctl) -> None:
-        self._capsys, self.root, self.systemctl = capsys, root, systemctl
-
-    def __call__(self, line: str, rc: int = 0, *, err: tuple[str, ...] = ()) -> str:
-        """Its stdout; exit code and the lines of stderr (without "iscsiadm: ") must be these."""
-        code = iscsiadm.main(line.split())
-        out, complaints = self._capsys.readouterr()
-        told = tuple(each.removeprefix("iscsiadm: ") for each in complaints.splitlines())
-        assert (code, told) == (rc, err), f"iscsiadm {line}\n{out}"
-        return out.rstrip("\n")
-
-    def new(self, portal: str = f"{PORTAL}:3260,1", target: str = BLOCKS) -> str:
-        return self(f"-m node -o new -T {target} -p {portal}")
 
 
 @pytest.fixture
 def cli(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    systemctl = FakeSystemctl()
-    (tmp_path / "etc").mkdir()
-    (tmp_path / "kept").mkdir()
-    (tmp_path / "kept" / "told-iscsiadm").touch()
-    (tmp_path / "etc" / "initiatorname.iscsi").write_text(f"InitiatorName={NODE1}\n")
-    monkeypatch.setattr(database, "CONFIG", tmp_path / "etc")
-    monkeypatch.setattr(database, "root", lambda: tmp_path / "etc")
-    monkeypatch.setattr(state, "RUN", tmp_path / "run")
-    monkeypatch.setattr(state, "KEPT", tmp_path / "kept")
-    monkeypatch.setattr(login, "run", systemctl)
-    monkeypatch.setattr(database, "LOCK", tmp_path / "run" / "records.lock")
-    return Cli(capsys, tmp_path, systemctl)
+    return make_cli(tmp_path, monkeypatch, capsys)
 
 
 # -- the command line ---------------------------------------------------------------------------
@@ -192,7 +125,8 @@ def test_update(cli: Cli) -> None:
     whole = "Could not execute operation on all records: invalid parameter"
     cli("-m node -o update -n node.foo -v 1", 7, err=("Cannot modify node.foo. Invalid param name.", whole))
     cli("-m node -o update -n node.startup -v banana", 7, err=(
-        "unknown value format 'banana' for parameter name 'node.startup'", "Unknown parameter node.startup.", whole,
+        "unknown value format 'banana' for parameter name 'node.startup'",
+        "Unknown parameter node.startup.", whole,
     ))  # fmt: skip
     cli("-m node -o update", 7, err=("update requires name and value",))
     cli("-m node -o update -n iface.mtu -v 9", 7, err=(
@@ -223,7 +157,7 @@ def test_interfaces(cli: Cli) -> None:
     assert cli(f"-m iface -I foo -o update -n iface.initiatorname -v {NODE1}.b") == "foo updated."
     assert cli("-m iface").splitlines()[0] == f"foo tcp,<empty>,<empty>,<empty>,{NODE1}.b"
     cli("-m iface -I foo -o update -n iface.net_ifacename -v eth0", 7, err=(
-        "iface.net_ifacename: sessions of this iscsiadm cannot be bound to an interface or address; routes decide",
+        "iface.net_ifacename: sessions here cannot be bound to a network card or address; routes decide",
         "Could not update iface foo: invalid parameter",
     ))  # fmt: skip
     cli(f"-m node -I foo -o new -T {BLOCKS} -p {PORTAL}:3260,1")
@@ -238,8 +172,6 @@ def test_interfaces(cli: Cli) -> None:
 
 # -- sessions -------------------------------------------------------------------------------------
 
-LABEL = f"[iface: default, target: {BLOCKS}, portal: {PORTAL},3260]"
-
 
 def test_login_session_logout(cli: Cli) -> None:
     cli.new()
@@ -249,8 +181,10 @@ def test_login_session_logout(cli: Cli) -> None:
     assert "\t\t\tAttached scsi disk sdb\t\tState: running" in cli("-m session -P 3").splitlines()
     present = "default: 1 session requested, but 1 already present."
     cli("-m node -l", 15, err=(present, "Could not log into all portals"))
-    using = f"This command will remove the record {LABEL}, but a session is using it. " \
-            "Logout session then rerun command to remove record."  # fmt: skip
+    using = (
+        f"This command will remove the record {LABEL}, but a session is using it. "
+        "Logout session then rerun command to remove record."
+    )
     cli("-m node -o delete", 15, err=(using, "Could not execute operation on all records: session exists"))
     label = f"[sid: 1, target: {BLOCKS}, portal: {PORTAL},3260]"
     assert cli("-m node -u") == f"Logging out of session {label}\nLogout of {label} successful."
@@ -323,97 +257,6 @@ def test_a_boot_goes_on_while_a_target_is_away(
     # A login by hand waits for the session that is still trying, it starts no second one.
     cli("-m node -l")
     assert [request["sid"] for request in state.listed("request")] == [1]
-
-
-# -- asking a target --------------------------------------------------------------------------------
-
-
-def test_discovery(cli: Cli) -> None:
-    with FakeTarget(
-        targets={BLOCKS: ["10.0.0.1:3260,1", "10.0.0.2:3260,2"], "iqn.other": ["10.0.0.1:3260,1"]}
-    ) as peer:
-        told = cli(f"-m discovery -t sendtargets -p 127.0.0.1:{peer.port}")
-        assert peer.initiators == [NODE1]
-        assert told.splitlines() == [
-            f"10.0.0.1:3260,1 {BLOCKS}",
-            f"10.0.0.2:3260,2 {BLOCKS}",
-            "10.0.0.1:3260,1 iqn.other",
-        ]
-        assert cli("-m discovery") == f"127.0.0.1:{peer.port} via sendtargets"
-        assert sorted(cli("-m node").splitlines()) == sorted(told.splitlines())
-        link = (
-            cli.root / "etc" / "send_targets" / f"127.0.0.1,{peer.port}" / f"{BLOCKS},10.0.0.2,3260,2,default"
-        )
-        assert (link.resolve() / "default").is_file()
-        # What the portal has no more goes; what is there gets iscsid.conf's settings again.
-        cli("-m node -o update -n node.startup -v automatic")
-        del peer.targets["iqn.other"]
-        cli(f"-m discovery -t st -p 127.0.0.1:{peer.port}")
-        assert "iqn.other" not in cli("-m node")
-        assert records.parse(cli("-m node -p 10.0.0.1 -o show"))["node.startup"] == "manual"
-        cli(f"-m discovery -p 127.0.0.1:{peer.port} -o delete")
-    cli("-m node", 21, err=("No records found",))
-
-
-def test_discovery_of_nothing_and_of_nobody(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("labctl.storage.innode.discovery_mode.RETRY", 0.0)
-    with FakeTarget() as peer:
-        port = peer.port
-        cli(f"-m discovery -t st -p 127.0.0.1:{port}", 21, err=("No portals found",))
-    refused = "cannot make connection to 127.0.0.1: Connection refused"
-    cli(f"-m discovery -t st -p 127.0.0.1:{port}", 11, err=(
-        *[refused] * 6, "connection login retries (reopen_max) 5 exceeded",
-        "Could not perform SendTargets discovery: iSCSI PDU timed out",
-    ))  # fmt: skip
-
-
-def test_discovery_with_login(cli: Cli) -> None:
-    with FakeTarget(targets={BLOCKS: [f"{PORTAL}:3260,1"]}) as peer:
-        told = cli(f"-m discovery -t st -p 127.0.0.1:{peer.port} --login").splitlines()
-    assert told == [f"{PORTAL}:3260,1 {BLOCKS}", f"Logging in to {LABEL}", f"Login to {LABEL} successful."]
-
-
-def test_discovery_that_is_not_let_in(cli: Cli) -> None:
-    with FakeTarget(refuse=(2, 2)) as peer:
-        cli(f"-m discovery -t st -p 127.0.0.1:{peer.port}", 24, err=(
-            "discovery login to 127.0.0.1 rejected: initiator failed authorization",
-            "Could not perform SendTargets discovery: iSCSI login failed due to authorization failure",
-        ))  # fmt: skip
-
-
-def test_chap_and_disks() -> None:
-    with FakeTarget(chap={"user": "right"}, sizes={1: 2**21, 200: 2**22}) as peer:
-        with wire.Connection(
-            "127.0.0.1", peer.port, initiator=NODE1, target=BLOCKS, chap=("user", "right"), timeout=5
-        ) as connection:
-            assert connection.tpgt == 7
-            assert [(lun.number, lun.size, lun.serial) for lun in disks(connection)] == [
-                (1, 2**21, "S001"),
-                (200, 2**22, "S200"),
-            ]
-        for chap in (("user", "wrong"), ("other", "right"), None):
-            with pytest.raises(wire.Refused) as refused:
-                wire.Connection("127.0.0.1", peer.port, initiator=NODE1, target=BLOCKS, chap=chap, timeout=5)
-            assert (refused.value.code, refused.value.final) == (24, True)
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "final"),
-    [((2, 1), 24, True), ((2, 2), 24, True), ((2, 3), 19, True), ((2, 9), 19, True), ((3, 1), 5, False)],
-)
-def test_a_target_s_refusal(status: tuple[int, int], code: int, final: bool) -> None:
-    with FakeTarget(refuse=status) as peer, pytest.raises(wire.Refused) as refused:
-        wire.Connection("127.0.0.1", peer.port, initiator=NODE1, target=BLOCKS, timeout=5)
-    assert (refused.value.code, refused.value.final) == (code, final)
-
-
-def test_targets_come_in_pieces() -> None:
-    portals = {f"iqn.{number}": ["[fe80::1]:3260,1"] for number in range(50)}
-    with FakeTarget(targets=portals) as peer:
-        with wire.Connection("127.0.0.1", peer.port, initiator=NODE1, timeout=5) as connection:
-            found = targets(connection)
-    assert [name for name, _ in found] == list(portals)
-    assert {where for _, each in found for where in each} == {("fe80::1", 3260, 1)}
 
 
 def test_what_a_line_may_look_like() -> None:

@@ -224,6 +224,12 @@ def test_one_lab_has_the_kernels_target(tmp_path: Path, lab: str, root: str, exp
     assert bool(said) is bool(expected)
 
 
+def test_without_a_lab_in_mind_nobody_is_in_the_way(tmp_path: Path) -> None:
+    claim("a").save(tmp_path / "claims")
+    make_target(tmp_path / "sys")
+    assert not lio_host.busy("", Path("/labs"), "", sys=tmp_path / "sys", claims=tmp_path / "claims")
+
+
 def test_a_target_that_nobody_has_claimed_is_the_hosts_own(tmp_path: Path) -> None:
     make_target(tmp_path / "sys")
     said = lio_host.busy("a", Path("/labs/a"), TARGET, sys=tmp_path / "sys", claims=tmp_path / "claims")
@@ -432,3 +438,31 @@ def test_a_broken_document_is_refused_in_a_sentence(
     (tmp_path / "bad.json").write_text("[]")
     assert lio_target.main(["apply", str(tmp_path / "bad.json")]) == 1
     assert "is no target configuration" in capsys.readouterr().err
+
+
+# -- the host's udev -------------------------------------------------------------------------
+
+
+def test_udev_is_told_to_leave_the_disks_of_this_portal_alone(tmp_path: Path) -> None:
+    rules = tmp_path / "udev/rules.d"
+    lio_host.keep_udev_away("a", 4000, rules)
+    assert not rules.exists()  # a host without udev
+    rules.parent.mkdir()
+    lio_host.keep_udev_away("a", 4000, rules)
+    [rule] = rules.iterdir()
+    text = rule.read_text()
+    assert 'ENV{ID_PATH}!="ip-127.0.0.1:4000-iscsi-*", GOTO="labctl_end"' in text
+    assert 'ENV{ID_FS_TYPE}=""' in text
+    lio_host.let_udev_near("a", rules)
+    assert not rules.exists()
+    lio_host.let_udev_near("a", rules)
+
+
+def test_a_lab_is_known_by_its_claim_or_by_records_alone(tmp_path: Path) -> None:
+    claims, records = tmp_path / "claims", (tmp_path / "iscsi",)
+    assert not lio_host.touched("a", claims=claims, records=records)
+    write(tmp_path / "iscsi/ifaces" / iface_name("a", "node1"), "")
+    assert lio_host.touched("a", claims=claims, records=records)
+    assert not lio_host.touched("b", claims=claims, records=records)
+    claim("b").save(claims)
+    assert lio_host.touched("a", claims=claims, records=records)

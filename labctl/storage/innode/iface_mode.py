@@ -96,9 +96,7 @@ def _update(name: str, params: Sequence[tuple[str, str]]) -> int:
         if key == "iface.iscsi_ifacename":
             fault = "Can not update iface.iscsi_ifacename. Delete it, and then create a new one."
         elif key in _BINDING and value:
-            fault = (
-                f"{key}: sessions of this iscsiadm cannot be bound to an interface or address; routes decide"
-            )
+            fault = f"{key}: sessions here cannot be bound to a network card or address; routes decide"
         if fault:
             raise Wrong(*fault.splitlines(), f"Could not update iface {name}: invalid parameter")
     if _used(name):

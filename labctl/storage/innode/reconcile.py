@@ -33,9 +33,9 @@ def apply(wanted: Wanted, before: Wanted, *, force: bool = False) -> list[str]:
     for target in there.values():
         if target.iqn not in names:
             problems += _remove_target(target, force)
-    _accounts(wanted, before)
-    known = set(tgt.accounts())
-    tids = {target.tid for target in tgt.targets()}
+    known = _accounts(wanted, before)
+    there = {target.iqn: target for target in tgt.targets()}
+    tids = {target.tid for target in there.values()}
     for goal in wanted.targets:
         found = there.get(goal.iqn)
         if found is None:
@@ -44,8 +44,6 @@ def apply(wanted: Wanted, before: Wanted, *, force: bool = False) -> list[str]:
             tgt.new_target(tid, goal.iqn)
             found = tgt.Target(tid, goal.iqn, (), (), (), "", (), ())
         problems += _bring_to(found, goal, known, force)
-    for user in known - set(_passwords(wanted)) - {BARRIER}:
-        tgt.delete_account(user)
     listening = tgt.portals()
     for portal in wanted.portals:
         if portal not in listening:
@@ -95,21 +93,46 @@ def _users(target: tgt.Target) -> str:
     return f"{names} logged in to it. Log out there first (iscsiadm -m node -T {target.iqn} --logout)"
 
 
-def _accounts(wanted: Wanted, before: Wanted) -> None:
-    """Every account exists with its password; one with a new password is made anew behind a barrier."""
+def _accounts(wanted: Wanted, before: Wanted) -> set[str]:
+    """Every account exists with its password; one that is not wanted, or has a new password, is gone first.
+
+    tgtd 1.0.85 falls over its own list when an account is taken from a target that has another one
+    bound later (target.c: it leaves a hole, and counts it).  So such a target loses all its accounts,
+    the last one first, and for that moment nobody may log in to it.
+    """
     goal, last = _passwords(wanted), _passwords(before)
+    goals = {target.iqn: target for target in wanted.targets}
+    targets = tgt.targets()
+    staying = {
+        user for target in targets if target.iqn not in goals for user in (*target.users, target.outgoing)
+    }
     there = set(tgt.accounts())
-    for user, password in goal.items():
-        if user in there and last.get(user) != password:
-            # A target that lost its last account for a moment would let everybody in without CHAP.
-            holders = [target.tid for target in tgt.targets() if user in target.users]
-            _barrier(there)
-            for tid in holders:
-                _bind(tid, BARRIER)
-            tgt.delete_account(user)
-            there.discard(user)
-        if user not in there:
-            tgt.new_account(user, password)
+    stale = (
+        {user for user in there if last.get(user) != goal.get(user) or user not in goal} - {BARRIER} - staying
+    )
+    for target in targets:
+        if target.iqn not in goals:
+            continue
+        users, back = _users_of(goals[target.iqn])
+        gone = [user for user in target.users if user in stale or user not in users]
+        if gone or (target.outgoing and (target.outgoing in stale or target.outgoing != back)):
+            for who in (*target.initiators, *target.addresses):
+                tgt.disallow(target.tid, who)
+            for user in reversed(target.users):
+                tgt.unbind_account(target.tid, user)
+            if target.outgoing:
+                tgt.unbind_account(target.tid, target.outgoing, outgoing=True)
+    for user in sorted(stale):
+        tgt.delete_account(user)
+    for user in sorted(set(goal) - (there - stale)):
+        tgt.new_account(user, goal[user])
+    return (there - stale) | set(goal)
+
+
+def _users_of(goal: WantedTarget) -> tuple[list[str], str]:
+    """Who may log in by CHAP, and as whom the target answers."""
+    users = [BARRIER] if goal.locked else [account.user for account in goal.accounts]
+    return users, goal.outgoing.user if goal.outgoing else ""
 
 
 def _passwords(wanted: Wanted) -> Mapping[str, str]:
@@ -118,18 +141,6 @@ def _passwords(wanted: Wanted) -> Mapping[str, str]:
         for account in (*target.accounts, *([target.outgoing] if target.outgoing else [])):
             found.setdefault(account.user, account.password)
     return found
-
-
-def _barrier(known: set[str]) -> None:
-    if BARRIER not in known:
-        tgt.new_account(BARRIER, secrets.token_hex(16))
-        known.add(BARRIER)
-
-
-def _bind(tid: int, user: str) -> None:
-    bound = {target.tid: target.users for target in tgt.targets()}
-    if user not in bound.get(tid, ()):
-        tgt.bind_account(tid, user)
 
 
 def _bring_to(found: tgt.Target, goal: WantedTarget, known: set[str], force: bool) -> list[str]:
@@ -143,30 +154,23 @@ def _bring_to(found: tgt.Target, goal: WantedTarget, known: set[str], force: boo
     present = {*found.initiators, *found.addresses}
     for who in sorted(present - allowed):
         tgt.disallow(tid, who)
-    _chap(tid, goal, known)
+    _chap(found, goal, known)
     problems = _disks(found, goal, force)
     for who in sorted(allowed - present):
         tgt.allow(tid, who)
     return problems
 
 
-def _chap(tid: int, goal: WantedTarget, known: set[str]) -> None:
-    [now] = [target for target in tgt.targets() if target.tid == tid]
-    users = [account.user for account in goal.accounts]
-    if goal.locked:
-        _barrier(known)
-        users = [BARRIER]
+def _chap(found: tgt.Target, goal: WantedTarget, known: set[str]) -> None:
+    users, back = _users_of(goal)
+    if goal.locked and BARRIER not in known:
+        tgt.new_account(BARRIER, secrets.token_hex(16))
+        known.add(BARRIER)
     for user in users:
-        if user not in now.users:
-            tgt.bind_account(tid, user)
-    for user in now.users:
-        if user not in users:
-            tgt.unbind_account(tid, user)
-    back = goal.outgoing.user if goal.outgoing else ""
-    if now.outgoing and now.outgoing != back:
-        tgt.unbind_account(tid, now.outgoing, outgoing=True)
-    if back and now.outgoing != back:
-        tgt.bind_account(tid, back, outgoing=True)
+        if user not in found.users:
+            tgt.bind_account(found.tid, user)
+    if back and found.outgoing != back:
+        tgt.bind_account(found.tid, back, outgoing=True)
 
 
 def _disks(found: tgt.Target, goal: WantedTarget, force: bool) -> list[str]:

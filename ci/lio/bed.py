@@ -270,8 +270,10 @@ class Bed:
                  packed, f"{words[-1]}:/run/clone.tar"], timeout=120)
         # fmt: on
         packed.unlink()
-        self.ssh(["find", HOME, "-mindepth", "1", "-delete"], timeout=60)
-        self.ssh(["tar", "-xf", "/run/clone.tar", "-C", HOME, "--no-same-owner"], timeout=120)
+        # Aside, then swapped: a lab that runs imports from there.
+        swap = "rm -rf $0.new $0.old && mkdir $0.new && tar -xf /run/clone.tar -C $0.new --no-same-owner"
+        swap += " && mv $0 $0.old && mv $0.new $0 && rm -rf $0.old"
+        self.ssh(["sh", "-c", swap, HOME], timeout=180)
 
 
 __all__ = ["HOME", "ROOT", "Bed", "LabError"]

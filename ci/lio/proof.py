@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -75,7 +74,10 @@ def up(*words: str) -> int:
         done = labctl("up", "--lab", LAB, "--nodes", "2", *words, timeout=UP_SECONDS, check=False)
         if done.ok:
             return attempt
-        print(f"# up, attempt {attempt}: {(done.stderr.splitlines() or [''])[-1]}", flush=True)
+        why = [
+            line for line in done.stderr.splitlines() if line.startswith(("error:", "Waited", "Last seen"))
+        ]
+        print(f"# up, attempt {attempt}: {' '.join(why)}", flush=True)
         if done.rc != 1:
             raise NotShown(done.describe())
     raise NotShown(done.describe())
@@ -135,16 +137,9 @@ def step_host() -> str:
 def step_up() -> str:
     """A lab with the driver comes up."""
     attempts = up("--storage", "lio")
-    seen: dict[str, Any] = {}
-
-    def settled() -> bool:
-        seen.update(json.loads(labctl("status", "--lab", LAB, "--json").stdout))
-        well = seen["cluster"]["quorate"] and len(seen["cluster"]["online"]) == 2
-        return bool(well and all(one["logged_in"] for one in seen["storage"]["sessions"]))
-
-    # status gives a node's commands a few seconds each, which an emulated node may exceed.
-    wait_until("status to show all of it", settled, timeout=180, every=3, last_seen=lambda: str(seen))
-    show(seen["storage"]["driver"] == "lio", f"the driver is {seen['storage']}")
+    status = json.loads(labctl("status", "--lab", LAB, "--json").stdout)["storage"]
+    show(status["driver"] == "lio", f"the driver is {status}")
+    show(all(one["logged_in"] for one in status["sessions"]), str(status["sessions"]))
     return f"two nodes online, quorate, both logged in ({attempts} calls of up: emulated nodes boot slowly)"
 
 
@@ -348,33 +343,44 @@ def step_second_lab() -> str:
 
 
 def step_fence_scsi() -> str:
-    """Persistent reservations through the nodes' own sessions: reported, whatever comes out."""
-    lines = []
-    for name, key in (("node1", "0x1"), ("node2", "0x2")):
-        done = node(name, f"sg_persist --out --register --param-sark={key} /dev/sdd 2>&1", check=False)
-        if "Operation not permitted" in done.stdout:
-            return "not possible: SG_IO wants CAP_SYS_RAWIO for PERSISTENT RESERVE, and nodes have not got it"
-        lines.append(f"{name} registers: {'ok' if done.ok else done.stdout.strip().splitlines()[-1:]}")
-    keys = node("node1", "sg_persist -i -k /dev/sdd 2>&1", check=False).stdout
-    lines.append(f"keys seen: {keys.count('0x')}")
-    reserve = "sg_persist --out --reserve --param-rk=0x1 --prout-type=5 /dev/sdd 2>&1"
-    done = node("node1", reserve, check=False)
-    lines.append(f"node1 reserves (write exclusive, registrants only): {'ok' if done.ok else 'refused'}")
-    write = "echo x | dd of=/dev/sdd bs=512 seek=30 conv=sync oflag=direct status=none"
-    lines.append(f"node2 writes as registrant: {'ok' if node('node2', write, check=False).ok else 'refused'}")
-    done = node("node1", "sg_persist --out --preempt-abort --param-rk=0x1 --param-sark=0x2 --prout-type=5"
-                " /dev/sdd 2>&1", check=False)  # fmt: skip
-    lines.append(f"node1 preempts node2's key: {'ok' if done.ok else 'refused'}")
+    """Persistent reservations through the nodes' own sessions, and fence_scsi where nodes may send them."""
+    disks = {
+        one.initiator.split(":")[1].removesuffix(".init"): one.luns[2].disk for one in lio_kernel.sessions()
+    }
+    able = node("node1", "sg_persist -n -i -k /dev/sdd", check=False).ok
+
+    def persist(name: str, *words: str) -> str:
+        # The first command of a session is answered by a unit attention: what counts is what is seen after.
+        if able:
+            return node(name, f"sg_persist -n {' '.join(words)} /dev/sdd", check=False).stdout
+        argv = ["sg_persist", "-n", *words, f"/dev/{disks[name].kernel_name}"]
+        return run(argv, timeout=60, check=False).stdout
+
+    write = "dd if=/dev/zero of=/dev/sdd bs=512 seek=30 count=1 oflag=direct status=none"
+    persist("node1", "--out", "--register", "--param-sark=0x1")
+    persist("node2", "--out", "--register", "--param-sark=0x2")
+    keys = persist("node1", "-i", "-k")
+    show("0x1" in keys and "0x2" in keys, f"keys: {keys}")
+    persist("node1", "--out", "--reserve", "--param-rk=0x1", "--prout-type=5")
+    show(node("node2", write, check=False).ok, "a registrant cannot write")
+    persist("node1", "--out", "--preempt-abort", "--param-rk=0x1", "--param-sark=0x2", "--prout-type=5")
     refused = not node("node2", write, check=False).ok
-    lines.append(f"node2 writes afterwards: {'refused' if refused else 'NOT REFUSED'}")
-    node("node1", "sg_persist --out --clear --param-rk=0x1 /dev/sdd 2>&1", check=False)
-    on = "mkdir -p /run/cluster; fence_scsi -n node1.example.com -k 1111 -d /dev/sdd -o on -v 2>&1"
-    agent = node("node1", on, check=False)
-    keys = node("node1", "sg_persist -n -i -k /dev/sdd", check=False).stdout
-    lines.append(f"fence_scsi -o on registers: {'ok' if '0x1111' in keys else agent.stdout.strip()[-300:]}")
-    node("node1", "sg_persist --out --clear --param-rk=0x1111 /dev/sdd", check=False)
-    show(refused, "; ".join(lines))
-    return "; ".join(lines)
+    still = node("node1", write, check=False).ok
+    persist("node1", "--out", "--clear", "--param-rk=0x1")
+    show(refused and still, f"after the preemption node2 is refused: {refused}, node1 writes: {still}")
+    text = "two keys, node2 preempted: its write is refused, node1's is not"
+    if not able:
+        return (
+            f"{text}; sent by the host, since nodes lack CAP_SYS_RAWIO (fence_scsi in a node: not permitted)"
+        )
+    agent = "mkdir -p /run/cluster; fence_scsi -n {0} -k {1} -d /dev/sdd -o {2} 2>&1"
+    for name, key in (("node1", "1111"), ("node2", "2222")):
+        node(name, agent.format(f"{name}.example.com", key, "on"))
+    node("node1", agent.format("node2.example.com", "2222", "off"))
+    refused = not node("node2", write, check=False).ok
+    node("node1", "sg_persist -n --out --clear --param-rk=0x1111 /dev/sdd", check=False)
+    show(refused, "after fence_scsi node2 writes on")
+    return f"{text}; fence_scsi in the nodes: on, on, off, and node2's write is refused"
 
 
 def step_down() -> str:

@@ -15,7 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from labctl.engine import container
 from labctl.engine.base import Appliance, File, Machine, State
+from labctl.engine.container import LABEL_APPLIANCE, LABEL_LAB, LABEL_SPEC, network_name
 from labctl.engine.podman_api import Api, first_file, pack, reason_of
 from labctl.errors import ActionFailed, CommandFailed, TimedOut
 from labctl.run import Result
@@ -25,9 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LABEL_LAB = "labctl.lab"
-LABEL_SPEC = "labctl.spec"
-LABEL_APPLIANCE = "labctl.appliance"
 MODULE_OF_PID1 = "labctl.bubble.init"
 MOUNT_RACE = "/merged: no such file or directory"
 STATES = {
@@ -131,70 +130,10 @@ class PodmanEngine:
         return made
 
     def create(self, lab: Lab, node: NodeSpec, image: str, files: Sequence[File]) -> None:
-        legs = {
-            network_name(interface.network): {
-                "static_ips": [str(interface.address)],
-                "interface_name": interface.name,
-            }
-            for interface in node.interfaces
-        }
-        document = {
-            **self._document(node.name, node.hostname, image, legs, ()),
-            "labels": {LABEL_LAB: self._lab, LABEL_SPEC: node.spec_hash(lab)},
-            "systemd": "always",
-            "stop_signal": 37,  # SIGRTMIN+3: systemd's orderly halt
-            # For a systemd container podman mounts a tmpfs here unless something else is: the journal
-            # of a node that was fenced must still be there. Without a name it goes with the container.
-            "volumes": [{"Dest": "/var/log/journal"}],
-        }
-        self._create(document, files)
+        self._create(container.of_node(self._lab, lab, node, image, self._limits), files)
 
     def create_appliance(self, appliance: Appliance, image: str, files: Sequence[File]) -> None:
-        legs = {
-            network_name(appliance.network): {"static_ips": [appliance.address], "interface_name": "eth0"}
-        }
-        document = {
-            **self._document(appliance.name, appliance.hostname, image, legs, appliance.mounts),
-            "labels": {
-                LABEL_LAB: self._lab,
-                LABEL_SPEC: appliance.spec_hash(image),
-                LABEL_APPLIANCE: appliance.name,
-            },
-            "systemd": "false",
-            "command": list(appliance.argv),
-        }
-        self._create(document, files)
-
-    def _document(
-        self,
-        name: str,
-        hostname: str,
-        image: str,
-        legs: Mapping[str, Mapping[str, Any]],
-        mounts: Sequence[tuple[str, str]],
-    ) -> dict[str, Any]:
-        """What nodes and appliances have in common (libpod's SpecGenerator)."""
-        binds = [("/proc/sys", "/proc/sys", "ro"), ("/proc/sys/net", "/proc/sys/net", "rw")]
-        binds += [(source, inside, "rw") for source, inside in mounts]
-        return {
-            "name": name,
-            "image": image,
-            "hostname": hostname,
-            "privileged": True,
-            "mounts": [
-                {"type": "bind", "source": source, "destination": inside, "options": [mode, "bind"]}
-                for source, inside, mode in binds
-            ],
-            "netns": {"nsmode": "bridge"},
-            "networks": legs,
-            "use_image_hosts": True,
-            "shm_size": 256 * 1024 * 1024,
-            "r_limits": [
-                {"type": name, "soft": soft, "hard": hard} for name, (soft, hard) in self._limits.items()
-            ],
-            "env": {"container": "podman"},
-            "restart_policy": "no",
-        }
+        self._create(container.of_appliance(self._lab, appliance, image, self._limits), files)
 
     def _create(self, document: Mapping[str, Any], files: Sequence[File]) -> None:
         self._api.call("POST", "/containers/create", document=dict(document))
@@ -352,8 +291,3 @@ class PodmanEngine:
     def _state(self, name: str) -> str:
         answer = self._api.call("GET", f"/containers/{name}/json", accept=(404,))
         return str(answer.json()["State"]["Status"]) if answer.status_code == 200 else "missing"
-
-
-def network_name(name: str) -> str:
-    """podman's name for a lab's network: "default" alone would mean podman's own."""
-    return f"lab-{name}"

@@ -119,12 +119,18 @@ def pack(files: Sequence[File]) -> bytes:
 
 
 def first_file(archive: bytes) -> bytes | None:
-    """The content of the first regular file of a tar archive; None when there is none."""
-    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
-        for member in opened:
-            content = opened.extractfile(member)
-            if content is not None:
-                return content.read()
+    """The content of the first regular file of a tar archive; None when there is none.
+
+    Raises ActionFailed for a file that changed its size while podman read it.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+            for member in opened:
+                content = opened.extractfile(member)
+                if content is not None:
+                    return content.read()
+    except tarfile.TarError as error:
+        raise ActionFailed("A file could not be read whole.", details=str(error)) from None
     return None
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from labctl.errors import ActionFailed, HostLacks
 from labctl.run import Result, run
+from labctl.wait import wait_until
 
 COPY_SECONDS = 1800.0
 SYNC_SECONDS = 60.0
@@ -26,7 +27,10 @@ BATCH = 500  # paths of one cp; its command line must stay below ARG_MAX
 FICLONE = 0x40049409  # ioctl_ficlone(2)
 MARGIN = 64 * 1024**2  # what must stay free beside the copy
 # Ended by the kernel with whoever started it: an orphan must not write on into a folder being removed.
-CP = ("setpriv", "--pdeathsig", "KILL", "cp", "-a", "--reflink=auto", "--sparse=auto")
+# The signal is not sent for a parent that was dead already (prctl(2)), so that is looked at afterwards.
+WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"')
+CP = ("cp", "-a", "--reflink=auto", "--sparse=auto")
+REMOVE_SECONDS = 10.0
 FULL = "No space left on device"
 
 
@@ -110,14 +114,14 @@ def copy_moving(top: Path, names: Sequence[str], copy: Path) -> None:
 
     Raises HostLacks for a full disk.
     """
-    result = run([*CP, "-t", copy, "--", *names], timeout=COPY_SECONDS, cwd=top, check=False)
+    result = _cp(["-t", copy, "--", *names], top)
     if FULL in result.stderr:
         raise OSError(errno.ENOSPC, FULL, str(copy))
 
 
 def copy_exactly(top: Path, names: Sequence[str], copy: Path) -> None:
     """Copy these entries of a folder that nobody writes to. Raises OSError (ENOSPC), ActionFailed."""
-    _must(run([*CP, "-t", copy, "--", *names], timeout=COPY_SECONDS, cwd=top, check=False), copy)
+    _must(_cp(["-t", copy, "--", *names], top), copy)
 
 
 def changes(top: Path, names: Collection[str], copy: Path, *, since: float | None) -> Changes:
@@ -160,8 +164,7 @@ def bring(top: Path, names: Collection[str], copy: Path, found: Changes, *, movi
         if stat.S_ISDIR(_mode(copy / path)):
             _remove(copy / path)  # a folder made way for a file, or for an overlay's whiteout
     for batch in _batches(top, found.files):
-        words: list[str | Path] = [*CP, "--parents", "--remove-destination", "-t", copy, "--", *batch]
-        result = run(words, timeout=COPY_SECONDS, cwd=top, check=False)
+        result = _cp(["--parents", "--remove-destination", "-t", copy, "--", *batch], top)
         if not moving:
             _must(result, copy)
         elif FULL in result.stderr:
@@ -175,9 +178,20 @@ def bring(top: Path, names: Collection[str], copy: Path, found: Changes, *, movi
 
 
 def remove_tree(top: Path) -> None:
-    """Remove a folder; no error when there is none."""
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(top)
+    """Remove a folder; no error when there is none. Waits for a cp that was killed just now to end."""
+
+    def removed() -> bool:
+        try:
+            shutil.rmtree(top)
+        except FileNotFoundError:
+            return not top.exists()
+        except OSError as error:
+            if error.errno != errno.ENOTEMPTY:
+                raise
+            return False
+        return True
+
+    wait_until(f"{top} to be removed", removed, timeout=REMOVE_SECONDS, every=0.05)
 
 
 def text(amount: int) -> str:
@@ -271,6 +285,12 @@ def _like(source: Path, about: os.stat_result, copy: Path) -> None:
     for name, value in wanted.items():
         os.setxattr(copy, name, value)
     os.utime(copy, ns=(about.st_atime_ns, about.st_mtime_ns))
+
+
+def _cp(words: Sequence[str | Path], folder: Path) -> Result:
+    """Only for the main thread: the kernel ends cp with the thread that started it (prctl(2))."""
+    whole = [*WITH_PARENT, str(os.getpid()), *CP, *words]
+    return run(whole, timeout=COPY_SECONDS, cwd=folder, check=False)
 
 
 def _must(result: Result, copy: Path) -> None:

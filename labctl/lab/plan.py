@@ -72,9 +72,8 @@ def plan(lab: Lab, observed: Observed, until: Until) -> list[Action]:
         actions.append(Action(Do.BUILD_IMAGE, reason=f"there is no up-to-date {lab.family} node image"))
     if not observed.bubble:
         actions.append(Action(Do.START_BUBBLE, reason="the lab's namespaces do not run"))
-    nodes_missing = any(observed.state(node.name) is State.MISSING for node in lab.nodes)
-    if nodes_missing or (observed.storage.wanted and observed.storage.target is State.MISSING):
-        actions.append(Action(Do.MAKE_NETWORKS, reason="new machines need the lab's networks"))
+    if any(observed.state(node.name) is State.MISSING for node in lab.nodes):
+        actions.append(Action(Do.MAKE_NETWORKS, reason="new nodes need the lab's networks"))
     surplus = sorted(set(observed.machines) - {node.name for node in lab.nodes})
     actions += [Action(Do.REMOVE_NODE, name, "the description has no such node") for name in surplus]
     if observed.storage.wanted:

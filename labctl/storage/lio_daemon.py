@@ -15,11 +15,13 @@ from labctl.errors import LabError
 from labctl.storage import lio_kernel
 from labctl.storage.lio_link import Link, Plan, through
 from labctl.storage.lio_session import iface_name
+from labctl.wait import wait_until
 
 log = logging.getLogger(__name__)
 
 NETLINK_KOBJECT_UEVENT = 15  # linux/netlink.h
 KERNEL_GROUP = 1  # what the kernel itself sends; udev's own messages have group 2
+ATTACH_SECONDS = 120.0  # a host that starts many nodes answers late
 SETTLE_SECONDS = 0.3  # partitions come one message each
 
 
@@ -41,12 +43,29 @@ class LioKeeper:
             link.cut(node)
 
     def attach(self, node: str) -> None:
-        """After the power came on; a failure is logged: the node runs, and `up` tries again."""
+        """After the power came on: until it is done, or the node is off again, or the time is over.
+
+        Never raises: the node runs, the log has the reason, and `up` tries again.
+        """
         link = self._link()
         if link is None or node not in link.plan.initiators:
             return
+        last = ""
+
+        def tried() -> bool:
+            nonlocal last
+            try:
+                if self._engine.is_on(node):
+                    link.attach(self._engine, node)
+            except LabError as error:
+                last = str(error)
+                return False
+            return True
+
         try:
-            link.attach(self._engine, node)
+            wait_until(
+                f"the disks of {node}", tried, timeout=ATTACH_SECONDS, every=0.5, last_seen=lambda: last
+            )
         except LabError as error:
             log.warning("%s has no disks: %s", node, error)
 

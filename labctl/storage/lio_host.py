@@ -20,17 +20,28 @@ from labctl.storage.lio_session import RECORD_ROOTS
 CLAIMS = Path("/run/labctl-lio")
 RULES = Path("/run/udev/rules.d")
 # After 60-persistent-storage.rules has looked at a disk, before LVM (69) and systemd (99) act on what it saw.
-# multipathd(8) takes only disks with ID_WWN or SCSI_IDENT_…: it would make one device of all nodes' paths
-# to a LUN. udisks(8) would offer to mount; nowatch: no look at a disk each time that a node has closed it.
+# multipathd(8) would make one device of all nodes' paths to a LUN. It leaves disks alone that have ID_SERIAL
+# but neither ID_WWN nor SCSI_IDENT_… (multipath.conf(5), property). udisks(8) would offer to mount them.
+# nowatch: udev is not to look at a disk each time that a node has closed it.
 RULE = """\
 # labctl: these disks are for the nodes of lab {lab}; this host leaves them alone.
 SUBSYSTEM!="block", GOTO="labctl_end"
 ENV{{ID_PATH}}!="ip-127.0.0.1:{port}-iscsi-*", GOTO="labctl_end"
-ENV{{ID_FS_TYPE}}="", ENV{{ID_FS_USAGE}}="", ENV{{ID_WWN}}="", ENV{{ID_SERIAL}}=""
-ENV{{SCSI_IDENT_SERIAL}}="", ENV{{SCSI_IDENT_LUN_NAA_REGEXT}}="", ENV{{SCSI_IDENT_LUN_T10}}=""
+ENV{{ID_FS_TYPE}}="", ENV{{ID_FS_USAGE}}=""
+{cleared}
 ENV{{DM_MULTIPATH_DEVICE_PATH}}="0", ENV{{UDISKS_IGNORE}}="1", ENV{{SYSTEMD_READY}}="0", OPTIONS+="nowatch"
 LABEL="labctl_end"
 """
+# What `sg_inq --export` (sg3_utils) and scsi_id(8) make of LIO's VPD pages; udev has no pattern for clearing.
+_IDENTITIES = (
+    "ID_WWN", "ID_WWN_WITH_EXTENSION", "ID_WWN_VENDOR_EXTENSION", "SCSI_IDENT_SERIAL",
+    "SCSI_IDENT_LUN_VENDOR", "SCSI_IDENT_LUN_T10", "SCSI_IDENT_LUN_EUI64", "SCSI_IDENT_LUN_NAA_EXT",
+    "SCSI_IDENT_LUN_NAA_LOCAL", "SCSI_IDENT_LUN_NAA_REG", "SCSI_IDENT_LUN_NAA_REGEXT",
+    "SCSI_IDENT_LUN_NAME", "SCSI_IDENT_LUN_UUID", "SCSI_IDENT_LUN_LOGICAL_UNIT_GROUP",
+    "SCSI_IDENT_PORT_RELATIVE", "SCSI_IDENT_PORT_TARGET_PORT_GROUP", "SCSI_IDENT_PORT_NAME",
+    "SCSI_IDENT_TARGET_NAME",
+)  # fmt: skip
+_CLEARED = "\n".join(f'ENV{{{name}}}=""' for name in _IDENTITIES)
 # In the order of loading; each is in /sys/module or built in.
 MODULES = ("configfs", "target_core_mod", "target_core_file", "iscsi_target_mod", "iscsi_tcp")
 SYSTEMD = Path("/run/systemd/system")
@@ -192,7 +203,7 @@ def keep_udev_away(lab: str, port: int, rules: Path = RULES) -> None:
     """Have udev tell nobody what is on the disks that come through this portal; until let_udev_near()."""
     if rules.parent.is_dir():
         rules.mkdir(exist_ok=True)
-        (rules / _rules_name(lab)).write_text(RULE.format(lab=lab, port=port))
+        (rules / _rules_name(lab)).write_text(RULE.format(lab=lab, port=port, cleared=_CLEARED))
 
 
 def let_udev_near(lab: str, rules: Path = RULES) -> None:

@@ -169,7 +169,7 @@ class Link:
     def _known(self, engine: Engine, node: str, session: Session) -> bool:
         """Whether the session belongs to the node's present boot: it says so in the node's /run."""
         path = f"{lio_node.STATE}/sessions/{lio_node.FILE}.json"
-        found = engine.node(node).run(["cat", path], timeout=15, check=False)
+        found = engine.node(node).run(["cat", path], timeout=lio_node.SECONDS, check=False)
         with contextlib.suppress(ValueError, TypeError, KeyError):
             return found.ok and int(json.loads(found.stdout)["sid"]) == session.sid
         return False

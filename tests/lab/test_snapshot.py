@@ -166,9 +166,8 @@ def test_a_fresh_lab_is_a_restore_away(image: str, tmp_path: Path) -> None:
     try:
         lab.up("--nodes", "2", "--until", "nodes")
         lab.on("node1", "touch", "/root/made-since")
-        assert (
-            lab.up_json("--until", "cluster")["changed"] is True
-        )  # on to a cluster: no fresh state, and no label
+        # On to a cluster: that is no state reached from nothing, and gets no label.
+        assert lab.up_json("--until", "cluster")["changed"] is True
         assert listed(lab) == ["fresh-nodes"]
         told = json.loads(snapshot(lab, "restore", "fresh-nodes", "--json").stdout)
         assert told["quorate"] is False

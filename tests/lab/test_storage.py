@@ -22,11 +22,11 @@ WRITER = """\
 import mmap, os, sys
 disk, start = os.open(sys.argv[1], os.O_RDWR | os.O_SYNC | os.O_DIRECT), int(sys.argv[2])
 page = mmap.mmap(-1, 4096)
+told = os.open("/var/tmp/acknowledged", os.O_RDWR | os.O_CREAT)
 for number in range(int(sys.argv[3])):
     page[:16] = b"%16d" % number
     os.pwrite(disk, page, start + number * 4096)
-    with open("/var/tmp/acknowledged", "w") as told:
-        told.write(str(number))
+    os.pwrite(told, page[:16], 0)
 """
 COUNT = """\
 import mmap, os, sys
@@ -249,7 +249,9 @@ def override(tmp_path: Path) -> Callable[[object], str]:
 
     def write(storage: object) -> str:
         path = tmp_path / "storage.yaml"
-        path.write_text(json.dumps({"x-lab": {"storage": storage}}))
+        # Lists are appended unless they say otherwise: Compose's own rule.
+        text = json.dumps({"x-lab": {"storage": storage}}).replace('"disks": [', '"disks": !override [')
+        path.write_text(text)
         return str(path)
 
     return write

@@ -7,18 +7,21 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from labctl import run
+from labctl.engine.base import Engine
 from labctl.errors import ActionFailed
 from labctl.run import Result
 from labctl.storage import lio_host, lio_kernel, lio_node, lio_target
-from labctl.storage.lio_daemon import session_of
+from labctl.storage.lio_daemon import LioKeeper, session_of
 from labctl.storage.lio_host import MODULES, Claim, Host
 from labctl.storage.lio_kernel import Block, Lun, Session
 from labctl.storage.lio_link import Link, Plan
 from labctl.storage.lio_session import Account, Initiator, changed, iface_name
+from tests.fakes.engine import FakeEngine
 
 TARGET = "iqn.2023-02.com.example:blocks"
 NODE1 = "iqn.2023-02.com.example:node1.init"
@@ -347,6 +350,39 @@ def test_a_plan_comes_back_and_only_root_reads_its_passwords(tmp_path: Path) -> 
     assert stat.S_IMODE((tmp_path / "lio.json").stat().st_mode) == 0o600
     assert "secret" not in repr(made)
     assert Plan.load(tmp_path / "nowhere") is None
+
+
+# -- the lab's daemon ------------------------------------------------------------------------
+
+
+class Flaky(Link):
+    """A link whose node answers at the third attempt."""
+
+    tries: ClassVar[list[str]] = []
+
+    def attach(self, engine: Engine, node: str) -> None:
+        self.tries.append(node)
+        if len(self.tries) < 3:
+            raise ActionFailed("podman does not answer")
+
+
+def test_the_daemon_tries_again_until_a_node_has_its_disks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan(tmp_path).save()
+    keeper = LioKeeper(tmp_path, FakeEngine(on=["node1"]), network=0)
+    Flaky.tries.clear()
+    monkeypatch.setattr(keeper, "_link", lambda: Flaky(plan(tmp_path), Initiator()))
+    keeper.attach("node1")
+    assert Flaky.tries == ["node1"] * 3
+    keeper.attach("node2")  # not of this lab
+    assert len(Flaky.tries) == 3
+
+
+def test_a_lab_without_a_plan_is_left_alone(tmp_path: Path) -> None:
+    keeper = LioKeeper(tmp_path, FakeEngine(on=["node1"]), network=0)
+    keeper.cut("node1")
+    keeper.attach("node1")
 
 
 # -- in the node -----------------------------------------------------------------------------

@@ -395,6 +395,37 @@ def test_a_name_of_many_stays_with_the_others(tmp_path: Path, monkeypatch: pytes
     assert not copying.changes(top, names, copy, since=None)
 
 
+def test_a_copy_whose_labctl_is_dead_already_does_not_begin(
+    trees: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the fork and the word to the kernel that ends cp with it."""
+    top, copy = trees
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "getpid", lambda: 1)
+        copying.copy_moving(top, ["a"], copy)
+    assert list(copy.iterdir()) == []
+    copying.copy_moving(top, ["a"], copy)
+    assert (copy / "a").is_dir()
+
+
+def test_removing_waits_for_who_still_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tree").mkdir()
+    calls = 0
+    real = copying.shutil.rmtree
+
+    def refused_once(path: Path) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
+        real(path)
+
+    monkeypatch.setattr(copying.shutil, "rmtree", refused_once)
+    copying.remove_tree(tmp_path / "tree")
+    assert not (tmp_path / "tree").exists()
+    copying.remove_tree(tmp_path / "tree")
+
+
 # -- the guard ---------------------------------------------------------------------------------
 
 

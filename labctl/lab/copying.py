@@ -23,7 +23,7 @@ from labctl.wait import wait_until
 
 COPY_SECONDS = 1800.0
 SYNC_SECONDS = 60.0
-BATCH = 500  # paths of one cp; its command line must stay below ARG_MAX
+BATCH = 500  # paths of one cp, to stay below ARG_MAX
 FICLONE = 0x40049409  # ioctl_ficlone(2)
 MARGIN = 64 * 1024**2  # what must stay free beside the copy
 # Ended by the kernel with whoever started it: an orphan must not write on into a folder being removed.
@@ -289,8 +289,8 @@ def _like(source: Path, about: os.stat_result, copy: Path) -> None:
 
 def _cp(words: Sequence[str | Path], folder: Path) -> Result:
     """Only for the main thread: the kernel ends cp with the thread that started it (prctl(2))."""
-    whole = [*WITH_PARENT, str(os.getpid()), *CP, *words]
-    return run(whole, timeout=COPY_SECONDS, cwd=folder, check=False)
+    own = str(os.getpid())
+    return run([*WITH_PARENT, own, *CP, *words], timeout=COPY_SECONDS, cwd=folder, check=False)
 
 
 def _must(result: Result, copy: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import stat
 import threading
 from collections.abc import Iterator
@@ -411,7 +412,7 @@ def test_a_copy_whose_labctl_is_dead_already_does_not_begin(
 def test_removing_waits_for_who_still_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "tree").mkdir()
     calls = 0
-    real = copying.shutil.rmtree
+    real = shutil.rmtree
 
     def refused_once(path: Path) -> None:
         nonlocal calls
@@ -420,7 +421,7 @@ def test_removing_waits_for_who_still_writes(tmp_path: Path, monkeypatch: pytest
             raise OSError(errno.ENOTEMPTY, "Directory not empty")
         real(path)
 
-    monkeypatch.setattr(copying.shutil, "rmtree", refused_once)
+    monkeypatch.setattr(shutil, "rmtree", refused_once)
     copying.remove_tree(tmp_path / "tree")
     assert not (tmp_path / "tree").exists()
     copying.remove_tree(tmp_path / "tree")

@@ -164,7 +164,7 @@ def step_devices() -> str:
 def step_left_alone() -> str:
     """The host's multipathd and LVM leave the nodes' disks to the nodes."""
     show(run(["pgrep", "-c", "multipathd"], timeout=20, check=False).ok, "multipathd does not run")
-    node("node1", "pvcreate -qq -ff -y /dev/sdb && vgcreate -qq labvg /dev/sdb"
+    node("node1", "wipefs -qa /dev/sdb; pvcreate -qq -ff -y /dev/sdb && vgcreate -qq labvg /dev/sdb"
          " && lvcreate -qq -an -Zn -Wn -L 64M -n one labvg")  # fmt: skip
     run(["udevadm", "settle"], timeout=60, check=False)
     run(["udevadm", "trigger", "--subsystem-match=block"], timeout=60)

@@ -13,11 +13,13 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from labctl.bubble.forward import carry
 from labctl.bubble.settings import Forward, Settings
 from labctl.cluster.state import still_member, witnesses
+from labctl.engine.base import Engine
 from labctl.engine.podman import PodmanEngine
 from labctl.errors import LabError
 from labctl.storage.cut import cut
@@ -107,31 +109,45 @@ class PowerSupply:
 
     LONGEST = 60.0  # s; then the others have no say any more
 
-    def __init__(self, settings: Settings, engine: PodmanEngine, keeper: LioKeeper | None = None) -> None:
-        """keeper: gives and takes the nodes' disks, where they do not log in by themselves."""
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        keeper: LioKeeper | None = None,
+        cut: Callable[[Sequence[str]], None] = cut,
+    ) -> None:
+        """keeper: gives and takes the nodes' disks, where they do not log in by themselves.
+
+        cut: ends what the owner of these addresses has under way to a disk; raises when that is not sure.
+        """
         self._keeper = keeper
+        self._cut = cut
         self._addresses = settings.addresses
         self._engine = engine
         self._starting: dict[str, threading.Event] = {}
         # Switched on, yet there is no machine behind the switch: its container was removed. A BMC
         # that refused would keep the others from ever taking that node for fenced.
         self._without_machine: set[str] = set()
+        # Without power, yet with something under way to a disk: a node is off when it can do no harm.
+        self._not_cut: set[str] = set()
         self._lock = threading.Lock()
 
     def is_on(self, name: str) -> bool:
-        return name in self._starting or name in self._without_machine or self._engine.is_on(name)
+        lit = name in self._starting or name in self._without_machine or name in self._not_cut
+        return lit or self._engine.is_on(name)
 
     def power_off(self, name: str) -> None:
         with self._lock:
             cancelled = self._starting.pop(name, None)
             self._without_machine.discard(name)
+            self._not_cut.add(name)
         if cancelled is not None:
             cancelled.set()
         if self._keeper is not None:
             self._keeper.cut(name)
         self._engine.power_off(name)
-        # Only now is the node as dead as its lamp says: nothing of it is under way to a disk any more.
-        cut(self._addresses.get(name, ()))
+        self._cut(self._addresses.get(name, ()))
+        self._not_cut.discard(name)
 
     def power_on(self, name: str) -> None:
         with self._lock:
@@ -155,6 +171,7 @@ class PowerSupply:
                 if cancelled.is_set():
                     return
                 self._engine.power_on(name)
+                self._not_cut.discard(name)
             if self._keeper is not None:
                 self._keeper.attach(name)
         except LabError as error:

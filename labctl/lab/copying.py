@@ -239,8 +239,7 @@ def _differs(about: os.stat_result, copy: Path, since: float | None, fields: Seq
 
 def _batches(top: Path, files: Sequence[str]) -> Iterator[list[str]]:
     """The paths in portions; the names of one file are never parted."""
-    batch: list[str] = []
-    last = -1
+    batch, last = list[str](), -1
     for path in files:
         number = _inode(top / path)
         if len(batch) >= BATCH and number != last:
@@ -289,8 +288,8 @@ def _like(source: Path, about: os.stat_result, copy: Path) -> None:
 
 def _cp(words: Sequence[str | Path], folder: Path) -> Result:
     """Only for the main thread: the kernel ends cp with the thread that started it (prctl(2))."""
-    own = str(os.getpid())
-    return run([*WITH_PARENT, own, *CP, *words], timeout=COPY_SECONDS, cwd=folder, check=False)
+    whole = [*WITH_PARENT, str(os.getpid()), *CP, *words]
+    return run(whole, timeout=COPY_SECONDS, cwd=folder, check=False)
 
 
 def _must(result: Result, copy: Path) -> None:

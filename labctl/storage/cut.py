@@ -16,7 +16,7 @@ from labctl.run import run
 
 log = logging.getLogger(__name__)
 
-CUT_SECONDS = 8.0
+CUT_SECONDS = 15.0  # s; labctl-target itself gives up after 3 for each address
 
 
 def cut(addresses: Sequence[str], *, proc: Path = Path("/proc")) -> None:

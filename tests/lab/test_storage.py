@@ -230,6 +230,9 @@ def test_a_frozen_writer_that_is_fenced_never_writes_again(
     # Pacemaker may do it first: any success of an agent ends the node's access.
     main.on("node1", "fence_ipmilan", *bmc, "--action=off")
     digest = ["sh", "-c", "dd if=/dev/sdd bs=1M iflag=direct 2>/dev/null | sha256sum"]
+    sessions = main("podman", "exec", "target", "labctl-target", "sessions").stdout
+    assert "node2.init" in sessions
+    assert "node3.init" not in sessions
     written, whole = writer.on_disk("node1"), main.on("node1", *digest).stdout
     assert main.state("node3") is not State.FROZEN
     assert written > writer.acknowledged() >= 20

@@ -6,7 +6,7 @@
   clear                      end all sessions and remove all targets
   show [--json]              targets, disks, ACLs, sessions
   sessions [--json]          sessions alone
-  cut ADDRESS [--timeout S]  end all connections of an address; 0 only when none can write any more
+  cut ADDRESS… [--timeout S] end all connections of addresses; 0 only when none can write any more
 
 Exit codes: 0 done; 1 something could not be done, said on stderr; 2 wrong usage.
 """
@@ -114,13 +114,16 @@ def _sessions(words: argparse.Namespace) -> int:
 
 
 def _cut(words: argparse.Namespace) -> int:
-    try:
-        address = str(ip_address(words.address))
-    except ValueError:
-        voice.complain(f"labctl-target: {words.address} is no IP address")
-        return 2
-    left = sever.address(address, timeout=words.timeout)
-    return complain([f"{address} is still connected after {words.timeout:g} s: {who}" for who in left[:1]])
+    problems = []
+    for given in words.address:
+        try:
+            address = str(ip_address(given))
+        except ValueError:
+            voice.complain(f"labctl-target: {given} is no IP address")
+            return 2
+        left = sever.address(address, timeout=words.timeout)
+        problems += [f"{address} is still connected after {words.timeout:g} s: {who}" for who in left[:1]]
+    return complain(problems)
 
 
 def describe(
@@ -198,7 +201,7 @@ def _parser() -> argparse.ArgumentParser:
         look.add_argument("--json", action="store_true")
         look.set_defaults(verb=verb)
     cut = verbs.add_parser("cut", help="end all connections of an address")
-    cut.add_argument("address", metavar="ADDRESS")
+    cut.add_argument("address", metavar="ADDRESS", nargs="+")
     cut.add_argument("--timeout", type=float, default=3.0, metavar="SECONDS")
     cut.set_defaults(verb=_cut)
     return parser

@@ -53,6 +53,9 @@ def up(
         bool,
         typer.Option("--keep-on-error/--clear-on-error", help="Keep a lab whose start failed, to look at."),
     ] = True,
+    snapshot: Annotated[
+        bool, typer.Option("--snapshot/--no-snapshot", help="Keep a new lab's state, for a fast way back.")
+    ] = True,
     as_json: JsonOption = False,
     wait: WaitOption = 0,
 ) -> int:
@@ -73,6 +76,7 @@ def up(
         storage=storage,
         until=until,
         dry_run=dry_run,
+        label=snapshot,
         patience=wait,
     )
     _require_programs()

@@ -10,8 +10,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from labctl.bubble import start as bubble
 from labctl.lab.copying import remove_tree
+from labctl.lab.down import end_processes
 from labctl.places import LabPlaces
 
 # What belongs to the running lab, to its past, or to this module: in no snapshot, and never replaced.
@@ -56,7 +56,7 @@ def finish_interrupted(places: LabPlaces) -> bool:
     except FileNotFoundError:
         remove_tree(_folder(places))
         return False
-    bubble.stop(places)
+    end_processes(places.lab, places)
     old, tree = _folder(places) / "old", _folder(places) / "tree"
     old.mkdir(exist_ok=True)
     for name in [*content(places), *sorted(names)]:

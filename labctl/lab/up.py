@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from labctl.bubble import freeze
 from labctl.bubble import start as bubble
 from labctl.cluster import secrets
 from labctl.errors import ActionFailed, UsageError
 from labctl.host.needs import require_podman
 from labctl.image.build import BuiltImage, build, find_image
 from labctl.image.store import ImageStore
-from labctl.lab import apply, lock, record, storage, waits
+from labctl.lab import apply, capture, lock, record, storage, swap, waits
 from labctl.lab import bubble as lab_bubble
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
@@ -28,7 +29,10 @@ ROUNDS = 4  # each round heals what the one before brought to light
 
 @dataclass(frozen=True)
 class Request:
-    """How `up` was called; None is "as before, or as the file says"."""
+    """How `up` was called; None is "as before, or as the file says".
+
+    label: take a snapshot of a lab that was made from nothing.
+    """
 
     lab: str
     file: Path | None = None
@@ -39,6 +43,7 @@ class Request:
     storage: str | None = None
     until: Until = Until.ALL
     dry_run: bool = False
+    label: bool = True
     patience: float = 0.0
 
 
@@ -97,6 +102,8 @@ def bring_up(request: Request, progress: Progress) -> Outcome:
     with lock.held(
         request.lab, f"labctl up --lab {request.lab}", patience=request.patience, on_wait=progress.say
     ):
+        if not request.dry_run:
+            _finish_what_was_killed(places, progress)
         before = record.load(places.record, request.lab)
         lab = described(request, before)
         store = ImageStore(image_store())
@@ -115,8 +122,21 @@ def bring_up(request: Request, progress: Progress) -> Outcome:
                 image = build(lab.family, store=store, on_line=progress.say)
         lab = storage.resolved(lab.model_copy(update={"family": image.family}))
         actions = _carry_out(lab, places, image, images=store.graph_root, request=request, progress=progress)
+        made = {action.node for action in actions if action.do is Do.CREATE_NODE}
+        if request.label and before is None and made == {node.name for node in lab.nodes}:
+            with progress.during("snapshot"):
+                progress.say("keeping this state, so that it is a restore away")
+                capture.label_end_state(lab, places, request.until, say=progress.say)
     forwards = tuple(bubble.forwards(places))
     return Outcome(lab, time.monotonic() - began, tuple(progress.times), tuple(actions), forwards)
+
+
+def _finish_what_was_killed(places: LabPlaces, progress: Progress) -> None:
+    """A snapshot or a restore that was killed half-way."""
+    if freeze.thaw_if_left(places):
+        progress.say("the lab was left frozen by a snapshot that was killed; it goes on")
+    if places.root.is_dir() and swap.finish_interrupted(places):
+        progress.say("finished the restore that was killed")
 
 
 def described(request: Request, before: Record | None) -> Lab:

@@ -77,7 +77,8 @@ def rtslib() -> Any:
 
 def serve(config: str) -> int:
     """Serve until SIGTERM; then close the portals and all sessions, as a target that shuts down."""
-    stops = {signal.SIGTERM, signal.SIGINT}
+    # The last is what the node image names as its stop signal: systemd's.
+    stops = {signal.SIGTERM, signal.SIGINT, signal.SIGRTMIN + 3}
     signal.pthread_sigmask(signal.SIG_BLOCK, stops)
     with held():
         bring(load(config), portals=True)
@@ -101,8 +102,15 @@ def bring(document: dict[str, Any], *, portals: bool) -> None:
     with translated(rts):
         root = rts.RTSRoot()
         _stores(root, document["storage_objects"])
+        if portals:
+            # All of them first: targets share a portal's socket, and one that is left keeps the old one.
+            _close(rts, document)
         for target in document["targets"]:
-            _target(rts, target, portals)
+            _target(rts, target)
+        if portals:
+            for _, tpg, entry in _served(rts, document):
+                for address, port in sorted(_portals(entry)):
+                    rts.NetworkPortal(tpg, address, port)
 
 
 def _stores(root: Any, wanted: list[dict[str, Any]]) -> None:
@@ -118,7 +126,7 @@ def _stores(root: Any, wanted: list[dict[str, Any]]) -> None:
             )
 
 
-def _target(rts: Any, wanted: dict[str, Any], portals: bool) -> None:
+def _target(rts: Any, wanted: dict[str, Any]) -> None:
     target = rts.Target(rts.FabricModule(FABRIC), wanted["wwn"])
     for entry in wanted["tpgs"]:
         tpg = rts.TPG(target, entry["tag"])
@@ -130,8 +138,6 @@ def _target(rts: Any, wanted: dict[str, Any], portals: bool) -> None:
         for store in gone:
             if not any(True for _ in store.attached_luns):
                 store.delete()
-        if portals:
-            _portals(rts, tpg, entry["portals"])
         if bool(tpg.enable) != bool(entry.get("enable", True)):
             tpg.enable = entry.get("enable", True)
 
@@ -185,27 +191,26 @@ def _credentials(holder: Any, entry: dict[str, Any]) -> None:
             setattr(holder, name, value)
 
 
-def _portals(rts: Any, tpg: Any, wanted: list[dict[str, Any]]) -> None:
-    """A portal that is there belongs to the namespace of a machine that ran before: bind it here."""
-    ours = {(entry["ip_address"], int(entry["port"])) for entry in wanted}
-    for portal in list(tpg.network_portals):
-        if (portal.ip_address, int(portal.port)) in ours:
-            portal.delete()
-    for address, port in sorted(ours):
-        rts.NetworkPortal(tpg, address, port)
+def _portals(entry: dict[str, Any]) -> set[tuple[str, int]]:
+    """A portal group's addresses and ports in the document."""
+    return {(portal["ip_address"], int(portal["port"])) for portal in entry["portals"]}
+
+
+def _close(rts: Any, document: dict[str, Any]) -> None:
+    """Close the document's portals: those that are there belong to the namespace they were made in."""
+    for _, tpg, entry in _served(rts, document):
+        for portal in list(tpg.network_portals):
+            if (portal.ip_address, int(portal.port)) in _portals(entry):
+                portal.delete()
 
 
 def rest(document: dict[str, Any]) -> None:
     """Disable what the document serves, which ends all its sessions, and close its portals."""
     rts = rtslib()
     with translated(rts):
-        for target, tpg, entry in _served(rts, document):
-            del target
+        for _, tpg, _ in _served(rts, document):
             tpg.enable = False
-            ours = {(portal["ip_address"], int(portal["port"])) for portal in entry["portals"]}
-            for portal in list(tpg.network_portals):
-                if (portal.ip_address, int(portal.port)) in ours:
-                    portal.delete()
+        _close(rts, document)
 
 
 # -- looking -------------------------------------------------------------------------------

@@ -157,7 +157,8 @@ def test_a_target_that_is_gone_is_served_again_with_its_data(main: Driver, how: 
     }
     assert "storage.target" in failed
     assert [action["do"] for action in main.up_json()["actions"]] == ["serve-disks"]
-    assert "precious" in main.on("node4", "dd", "if=/dev/sdb", "bs=512", "count=1", "iflag=direct").stdout
+    again = main.on("node4", "dd", "if=/dev/sdb", "bs=512", "count=1", "iflag=direct", timeout=PATIENCE)
+    assert "precious" in again.stdout
 
 
 def test_a_killed_target_comes_back_by_itself(main: Driver) -> None:
@@ -286,7 +287,7 @@ def test_disks_come_and_go_while_the_lab_runs(make_lab: MakeLab, override: Calla
 def test_a_disk_in_use_does_not_go(make_lab: MakeLab, override: Callable[[object], str]) -> None:
     lab = make_lab("t-disks")
     lab.up("--nodes", "2", "--override", override(disks("sdb", "sdc")))
-    lab.on("node1", "sh", "-ec", "mkfs.xfs -qf /dev/sdc; mount /dev/sdc /mnt")
+    lab.on("node1", "sh", "-ec", "mkfs.ext4 -qF /dev/sdc; mount /dev/sdc /mnt")
     refused(lab.up("--override", override(disks("sdb")), check=False), 1, "sdc", "node1", "/mnt")
     lab.on("node1", "sh", "-ec", "echo alive > /mnt/file; sync /mnt/file; umount /mnt")
     lab.up("--override", override(disks("sdb")))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,10 +44,13 @@ def run(argv: Sequence[str], *, timeout: float, stdin: str = "") -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-def start(argv: Sequence[str], *, pass_fds: Sequence[int] = ()) -> subprocess.Popen[bytes]:
-    """Start a child that goes on beside us; its output goes where ours goes."""
+def start(
+    argv: Sequence[str], *, pass_fds: Sequence[int] = (), more: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start a child that goes on beside us; its output goes where ours goes. more: of its environment."""
+    environment = {**ENVIRONMENT, **(more or {})}
     return subprocess.Popen(
-        list(argv), stdin=subprocess.DEVNULL, env=ENVIRONMENT, cwd="/", pass_fds=tuple(pass_fds)
+        list(argv), stdin=subprocess.DEVNULL, env=environment, cwd="/", pass_fds=tuple(pass_fds)
     )
 
 

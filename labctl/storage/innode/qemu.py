@@ -16,6 +16,9 @@ from typing import Any
 from .command import start
 from .mounts import detach, one_at_a_time
 
+# libiscsi's own variable (lib/init.c): a try to reach a target that is away ends after 3 s, not after
+# minutes, so that the session is back soon after its target is.
+LIBISCSI = {"LIBISCSI_TCP_SYNCNT": "1"}
 ANSWER_WITHIN = 20.0  # s; a login to the target is part of blockdev-add
 
 
@@ -39,7 +42,7 @@ class Daemon:
                 "qmp",
             ]
             try:
-                self.process = start(words, pass_fds=[its.fileno()])
+                self.process = start(words, pass_fds=[its.fileno()], more=LIBISCSI)
             except FileNotFoundError:
                 ours.close()
                 raise Unwilling("there is no program qemu-storage-daemon") from None

@@ -164,7 +164,7 @@ def stop(places: LabPlaces) -> bool:
                 os.kill(pid, signal.SIGKILL)
         wait_until(
             "the lab's processes to end",
-            lambda: not Path(f"/proc/{bubble.init}").exists(),
+            lambda: _ended(bubble.init),
             timeout=20,
             every=0.01,
         )
@@ -172,6 +172,14 @@ def stop(places: LabPlaces) -> bool:
             os.waitpid(bubble.outer, 0)
     remove_cgroups(places.lab)
     return bubble is not None
+
+
+def _ended(pid: int) -> bool:
+    """Gone, or dead and not yet collected by the host's PID 1: the kernel has ended all that was below."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def remove_cgroups(lab: str) -> None:

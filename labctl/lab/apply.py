@@ -138,9 +138,9 @@ def _on_storage(action: Action, context: Context) -> None:
         storage.serve(driver, context.engine, lab, context.places, context.image.id)
     elif action.do is Do.UPDATE_TARGET:
         context.say(f"changing the target ({action.reason})")
+        on = [node for node in lab.nodes if context.engine.is_on(node.name)]
         if going := disks.leaving(lab, context.places):
             # The order that loses nothing: nobody uses a disk when it goes.
-            on = [node for node in lab.nodes if context.engine.is_on(node.name)]
             busy = [f"{node.name}: {use}" for node in on for use in driver.in_use(context.engine, lab, node)]
             if busy:
                 raise ActionFailed(
@@ -152,6 +152,7 @@ def _on_storage(action: Action, context: Context) -> None:
             together(on, lambda node: driver.log_out(context.engine, lab, node), len(on))
         disks.prepare(lab, context.places)
         driver.update(context.engine, lab)
+        together(on, lambda node: driver.log_in(context.engine, lab, node), len(on))
     elif action.do is Do.LOG_IN:
         context.say(f"{action.node}: logging in to the target ({action.reason})")
         driver.log_in(context.engine, lab, lab.node(action.node))

@@ -29,6 +29,10 @@ class StorageSeen:
     config_current: bool = True
     nodes: Mapping[str, NodeDisks] = field(default_factory=dict)
 
+    def configured(self, node: str) -> bool:
+        """Whether a node is set up to log in by itself."""
+        return self.nodes.get(node, NodeDisks()).configured
+
     def disks(self, node: str) -> frozenset[str]:
         """Names of the disks that a node has."""
         return self.nodes.get(node, NodeDisks()).disks

@@ -241,6 +241,16 @@ def _wait_for(
         waits.await_pcsd(context)
     if until.with_storage and context.driver:
         with progress.during("storage"):
+            # Nodes that were made without the disks do not log in by themselves.
+            seen = observe(
+                context.engine, context.lab, context.places, image=observed.image, driver=context.driver
+            )
+            late = [
+                action
+                for action in plan(context.lab, seen, until)
+                if action.do is Do.LOG_IN and not seen.storage.configured(action.node)
+            ]
+            apply.apply(late, context, seen.members)
             progress.say("waiting for the shared disks")
             waits.await_storage(context)
 

@@ -141,10 +141,10 @@ class Lio:
         )
 
     def question(self, lab: Lab) -> str:
-        """Configured is every node: it is logged in from outside after each of its starts."""
+        """Configured is a node that was handed its disks in its present boot."""
         del lab
         return (
-            "echo 'storage configured'\n"
+            f"[ -e {STATE_FILE} ] && echo 'storage configured'\n"
             f'for disk in $(grep -o \'"name": *"sd[a-z]*"\' {STATE_FILE} 2>/dev/null | cut -d\\" -f4); do\n'
             '  [ -b "/dev/$disk" ] && blockdev --getsize64 "/dev/$disk" >/dev/null 2>&1 '
             '&& echo "storage disk $disk"\n'

@@ -99,7 +99,7 @@ class Userspace:
         machine.put(_login_files(lab))
         machine.run(["systemctl", "daemon-reload"], timeout=30)
         done = machine.run(["iscsiadm", *_record(lab), "--login"], timeout=LOGIN_SECONDS, check=False)
-        if done.rc == SESSION_EXISTS:
+        if done.rc in (0, SESSION_EXISTS):  # for one that was there, to see new disks
             done = machine.run(["iscsiadm", *_record(lab), "--rescan"], timeout=LOGIN_SECONDS, check=False)
         if not done.ok:
             raise ActionFailed(

@@ -44,7 +44,11 @@ def up(
     family: Annotated[str | None, typer.Option("--family", help="auto, centos or debian.")] = None,
     storage: Annotated[
         str | None,
-        typer.Option("--storage", help="Who serves the shared disks: auto, lio, userspace or none."),
+        typer.Option(
+            "--storage",
+            envvar="LABCTL_STORAGE",
+            help="Who serves the shared disks: auto, lio, userspace or none.",
+        ),
     ] = None,
     mode: Annotated[str, typer.Option("--mode", help="container (vm comes later).")] = "container",
     until: Annotated[Until, typer.Option("--until", help="Stop early, to do the rest by hand.")] = Until.ALL,

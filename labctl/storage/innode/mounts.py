@@ -29,7 +29,7 @@ def one_at_a_time(export: Path, folder: Path) -> None:
 
     export: the mounted file; folder: where a mount point can be made for a moment.
 
-    Without this, data is lost: QEMU before 10.1 takes the next request into the buffer of a write that it
+    Without this, data is lost: QEMU 7.2 takes the next request into the buffer of a write that it
     is still busy with ("block/fuse: Copy write buffer content before polling"). The limit is the one for
     background requests, which all reads and writes of a loop device with direct I/O are. What comes beside
     them (flush, discard) is shorter than the 80 bytes of headers before a write's data, so it does no harm.

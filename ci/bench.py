@@ -4,6 +4,7 @@
     ci/bench.py up [--rounds N] [--nodes N] [--scale] [--json FILE]
     ci/bench.py start [--rounds N] [--json FILE]
     ci/bench.py storage [--rounds N] [--json FILE]
+    ci/bench.py snapshot [--rounds N] [--nodes N] [--json FILE]
 
 Needs root and the node image (`labctl build`). Its labs are called bench-… and are always taken down.
 """
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 import bench_plain  # noqa: E402
+import bench_snapshot  # noqa: E402
 import bench_storage  # noqa: E402
 import bench_table  # noqa: E402
 
@@ -44,9 +46,12 @@ def main() -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        document = {"up": _bench_up, "start": _bench_start, "storage": _bench_storage}[arguments.what](
-            arguments
-        )
+        document = {
+            "up": _bench_up,
+            "start": _bench_start,
+            "storage": _bench_storage,
+            "snapshot": _bench_snapshot,
+        }[arguments.what](arguments)
     except KeyboardInterrupt:
         _note("interrupted; the bench's labs are gone")
         return 130
@@ -60,7 +65,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("up", "start", "storage"))
+    parser.add_argument("what", choices=("up", "start", "storage", "snapshot"))
     parser.add_argument("--rounds", type=int, default=5, help="how often each (default: 5)")
     parser.add_argument("--nodes", type=int, default=4, help="how many nodes (default: 4)")
     parser.add_argument("--family", default="auto", help="auto, centos or debian (default: auto)")
@@ -183,6 +188,19 @@ def _bench_storage(arguments: argparse.Namespace) -> dict[str, Any]:
     print(bench_table.caption(host, arguments.rounds), end="\n\n")
     print(bench_storage.tables(disks, up))
     return {"host": host, "disks": disks, "up": up}
+
+
+def _bench_snapshot(arguments: argparse.Namespace) -> dict[str, Any]:
+    loads: list[float] = []
+    rounds: list[dict[str, float]] = []
+    for number in range(arguments.rounds):
+        loads.append(bench_table.busy())
+        rounds.append(bench_snapshot.measure(arguments.nodes, arguments.family))
+        _note(f"round {number + 1} of {arguments.rounds}: {rounds[-1]}")
+    host = {**_host(), "family": arguments.family, "nodes": arguments.nodes, "loads": loads}
+    print(bench_table.caption(host, arguments.rounds), end="\n\n")
+    print(bench_snapshot.table(rounds))
+    return {"host": host, "rounds": rounds}
 
 
 # -- common ground --------------------------------------------------------------------------

@@ -133,6 +133,8 @@ def parse_view(xml: str) -> ClusterView | None:
             else "Stopped"
             for resource in root.iter("resource")
             if resource.get("resource_agent", "").startswith("stonith:")
+            # One that somebody has disabled is as it should be.
+            and resource.get("target_role") != "Stopped"
         },
     )
 

@@ -19,13 +19,12 @@ from labctl.lab.model import Lab
 from labctl.lab.plan import Until
 from labctl.lab.record import Record
 from labctl.lab.snapshot import TREE, Snapshot
-from labctl.lab.up import Progress, Request, bring_up, described
+from labctl.lab.up import Progress, Request, bring_up_held, described
 from labctl.places import LabPlaces, image_store
 from labctl.wait import wait_until
 
 QUORUM_SECONDS = 90.0
 PODMAN_SECONDS = 60.0
-START_PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
@@ -56,20 +55,21 @@ def restore(places: LabPlaces, name: str, progress: Progress, *, patience: float
     """
     began = time.monotonic()
     what = f"labctl snapshot restore {name} --lab {places.lab}"
-    with lock.held(places.lab, what, patience=patience, on_wait=progress.say), progress.during("restore"):
-        chosen = snapshot.load(places, name)
-        snapshot.clear_leftovers(places)
-        swap.finish_interrupted(places)
-        known = verify(places, chosen)
-        _copy_aside(places, chosen, progress)
-        progress.say("ending the lab and putting the snapshot in its place")
-        freeze.thaw_if_left(places)
-        swap.commit(places, chosen.names)
-    bring_up(Request(lab=places.lab, until=Until(known.until), patience=START_PATIENCE), progress)
-    quorate = chosen.quorate  # beyond "nodes", `up` has waited for it
-    if quorate and known.until == Until.NODES:
-        with progress.during("cluster"):
-            quorate = _await_quorum(described(Request(lab=places.lab), known), places, progress)
+    with lock.held(places.lab, what, patience=patience, on_wait=progress.say):
+        with progress.during("restore"):
+            chosen = snapshot.load(places, name)
+            snapshot.clear_leftovers(places)
+            swap.finish_interrupted(places)
+            known = verify(places, chosen)
+            _copy_aside(places, chosen, progress)
+            progress.say("ending the lab and putting the snapshot in its place")
+            freeze.thaw_if_left(places)
+            swap.commit(places, chosen.names)
+        bring_up_held(Request(lab=places.lab, until=Until(known.until)), progress)
+        quorate = chosen.quorate  # beyond "nodes", `up` has waited for it
+        if quorate and known.until == Until.NODES:
+            with progress.during("cluster"):
+                quorate = _await_quorum(described(Request(lab=places.lab), known), places, progress)
     return Restored(chosen, quorate, time.monotonic() - began, tuple(progress.times))
 
 

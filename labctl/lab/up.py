@@ -97,36 +97,41 @@ def bring_up(request: Request, progress: Progress) -> Outcome:
 
     Raises LabError; whatever was done until then stays and is carried on with by the next call.
     """
-    began = time.monotonic()
-    places = lab_places(request.lab)
     with lock.held(
         request.lab, f"labctl up --lab {request.lab}", patience=request.patience, on_wait=progress.say
     ):
-        if not request.dry_run:
-            _finish_what_was_killed(places, progress)
-        before = record.load(places.record, request.lab)
-        lab = described(request, before)
-        store = ImageStore(image_store())
-        if bubble.find(places) is None:
-            require_podman()  # before anything else reads what an old one prints
+        return bring_up_held(request, progress)
+
+
+def bring_up_held(request: Request, progress: Progress) -> Outcome:
+    """The same for who holds the lab's lock."""
+    began = time.monotonic()
+    places = lab_places(request.lab)
+    if not request.dry_run:
+        _finish_what_was_killed(places, progress)
+    before = record.load(places.record, request.lab)
+    lab = described(request, before)
+    store = ImageStore(image_store())
+    if bubble.find(places) is None:
+        require_podman()  # before anything else reads what an old one prints
+    with progress.during("image"):
+        image = find_image(lab.family, store=store)
+    if request.dry_run:
+        family = image.family if image else lab.family
+        lab = storage.resolved(lab.model_copy(update={"family": family}))
+        actions = plan(lab, _look_only(lab, places, image, request.until), request.until)
+        return Outcome(lab, time.monotonic() - began, (), tuple(actions), ())
+    if image is None:
         with progress.during("image"):
-            image = find_image(lab.family, store=store)
-        if request.dry_run:
-            family = image.family if image else lab.family
-            lab = storage.resolved(lab.model_copy(update={"family": family}))
-            actions = plan(lab, _look_only(lab, places, image, request.until), request.until)
-            return Outcome(lab, time.monotonic() - began, (), tuple(actions), ())
-        if image is None:
-            with progress.during("image"):
-                progress.say("building the node image; this happens once")
-                image = build(lab.family, store=store, on_line=progress.say)
-        lab = storage.resolved(lab.model_copy(update={"family": image.family}))
-        actions = _carry_out(lab, places, image, images=store.graph_root, request=request, progress=progress)
-        made = {action.node for action in actions if action.do is Do.CREATE_NODE}
-        if request.label and before is None and made == {node.name for node in lab.nodes}:
-            with progress.during("snapshot"):
-                progress.say("keeping this state, so that it is a restore away")
-                capture.label_end_state(lab, places, request.until, say=progress.say)
+            progress.say("building the node image; this happens once")
+            image = build(lab.family, store=store, on_line=progress.say)
+    lab = storage.resolved(lab.model_copy(update={"family": image.family}))
+    actions = _carry_out(lab, places, image, images=store.graph_root, request=request, progress=progress)
+    made = {action.node for action in actions if action.do is Do.CREATE_NODE}
+    if request.label and before is None and made == {node.name for node in lab.nodes}:
+        with progress.during("snapshot"):
+            progress.say("keeping this state, so that it is a restore away")
+            capture.label_end_state(lab, places, request.until, say=progress.say)
     forwards = tuple(bubble.forwards(places))
     return Outcome(lab, time.monotonic() - began, tuple(progress.times), tuple(actions), forwards)
 

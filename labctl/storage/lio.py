@@ -7,7 +7,6 @@ lab's daemon uses lio_link alone.
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -18,8 +17,8 @@ from labctl.engine.base import Appliance, Engine, File
 from labctl.errors import ActionFailed, HostLacks, LabError
 from labctl.places import lab_places
 from labctl.probe.facts import TargetSeen
-from labctl.storage import lio_host, lio_kernel, lio_node, saveconfig
-from labctl.storage.base import CONFIG_INSIDE, CONFIG_NAME, DISKS_INSIDE, PORT, TARGET, NodeDisks
+from labctl.storage import asked, lio_host, lio_kernel, lio_node, saveconfig
+from labctl.storage.base import CONFIG_INSIDE, CONFIG_NAME, PORT, TARGET, NodeDisks
 from labctl.storage.lio_host import Claim
 from labctl.storage.lio_link import FILE, Link, Plan
 from labctl.storage.lio_session import LOOPBACK, Account, Initiator
@@ -69,15 +68,7 @@ class Lio:
         plan(lab, places, claim.port).save()
 
     def appliance(self, lab: Lab, places: LabPlaces) -> Appliance:
-        domain = lab.nodes[0].hostname.partition(".")[2]
-        return Appliance(
-            name=TARGET,
-            hostname=f"{TARGET}.{domain}" if domain else TARGET,
-            argv=(PROGRAM, "serve", "--config", f"{CONFIG_INSIDE}/{CONFIG_NAME}"),
-            network=lab.storage.network,
-            address=str(lab.storage.address),
-            mounts=((str(places.disks), DISKS_INSIDE), (str(places.target), CONFIG_INSIDE)),
-        )
+        return asked.machine(lab, places)
 
     def appliance_files(self) -> list[File]:
         source = resources.files("labctl.storage").joinpath("lio_target.py").read_bytes()
@@ -109,28 +100,13 @@ class Lio:
         _link(lab).attach(engine, node.name)
 
     def in_use(self, engine: Engine, lab: Lab, node: NodeSpec) -> list[str]:
-        """As userspace's: what lies in the node's /run has the same form."""
-        return Userspace().in_use(engine, lab, node)
+        return asked.in_use(engine.node(node.name), lab.storage.target)
 
     def log_out(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
         _link(lab).detach(engine, node.name)
 
     def show(self, engine: Engine, lab: Lab) -> TargetSeen:
-        """What the target says of itself; never raises for what it does."""
-        try:
-            answer = engine.node(TARGET).run(["labctl-target", "show"], timeout=15)
-            targets = json.loads(answer.stdout)["targets"]
-            found = next(each for each in targets if each["iqn"] == lab.storage.target)
-            return TargetSeen(
-                luns={str(lun["name"]): int(lun["size"]) for lun in found["luns"] if lun["online"]},
-                acls=tuple(found["acls"]),
-                chap=bool(found["chap"]),
-                sessions=tuple((each["initiator"], each["address"]) for each in found["sessions"]),
-            )
-        except StopIteration:
-            return TargetSeen(trouble=f"it has no {lab.storage.target}")
-        except (LabError, ValueError, KeyError, TypeError) as error:
-            return TargetSeen(trouble=str(error))
+        return asked.target(engine, lab.storage.target)
 
     def last_words(self, engine: Engine, node: str) -> str:
         """The host's sessions: a node knows nothing of its own."""
@@ -152,11 +128,7 @@ class Lio:
         )
 
     def answered(self, lines: Sequence[str]) -> NodeDisks:
-        words = [line.split() for line in lines if line.startswith("storage ")]
-        return NodeDisks(
-            configured=["storage", "configured"] in words,
-            disks=frozenset(word[2] for word in words if word[1] == "disk" and len(word) == 3),
-        )
+        return asked.node_disks(lines)
 
 
 def host_lacks(lab: Lab, places: LabPlaces) -> str:

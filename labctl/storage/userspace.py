@@ -5,7 +5,6 @@ The programs are labctl.storage.innode's: they are put into nodes and the target
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
@@ -13,7 +12,8 @@ from typing import TYPE_CHECKING
 from labctl.engine.base import Appliance, Engine, File
 from labctl.errors import ActionFailed, LabError
 from labctl.probe.facts import TargetSeen
-from labctl.storage.base import CONFIG_INSIDE, CONFIG_NAME, DISKS_INSIDE, PORT, TARGET, NodeDisks
+from labctl.storage import asked
+from labctl.storage.base import CONFIG_INSIDE, CONFIG_NAME, PORT, TARGET, NodeDisks
 from labctl.storage.innode.records import ROOTS, record_path, record_text
 
 if TYPE_CHECKING:
@@ -34,29 +34,12 @@ sys.path.insert(0, "{library}")
 from innode.{module} import main
 sys.exit(main())
 """
-# Exclusive opening fails for what is mounted, or held by LVM, md or swap (open(2), O_EXCL).
-IN_USE = """\
-import errno, glob, json, os, sys
-mounts = dict(line.split()[:2] for line in open("/proc/mounts"))
-for state in glob.glob("/run/labctl-iscsi/sessions/*.json"):
-    session = json.load(open(state))
-    if session["target"] != sys.argv[1]:
-        continue
-    for disk in session["disks"]:
-        for path in sorted(glob.glob("/dev/" + disk["name"] + "*")):
-            try:
-                os.close(os.open(path, os.O_RDONLY | os.O_EXCL))
-            except OSError as error:
-                if error.errno == errno.EBUSY:
-                    print(path, "mounted at " + mounts[path] if path in mounts else "held by a program")
-"""
 UNITS = "/etc/systemd/system"
 # What Debian and CentOS call the same units, so that the course's commands work in both.
 ALIASES = {
     "iscsi.service": "open-iscsi.service",
     "rtslib-fb-targetctl.service": "target.service",
 }
-SESSIONS = "/run/labctl-iscsi/sessions"
 LOGIN_SECONDS = 60.0
 SESSION_EXISTS = 15  # iscsiadm(8)
 
@@ -70,15 +53,7 @@ class Userspace:
         """Nothing: all of it runs in the lab's own machines."""
 
     def appliance(self, lab: Lab, places: LabPlaces) -> Appliance:
-        domain = lab.nodes[0].hostname.partition(".")[2]
-        return Appliance(
-            name=TARGET,
-            hostname=f"{TARGET}.{domain}" if domain else TARGET,
-            argv=("/usr/local/sbin/labctl-target", "serve", "--config", f"{CONFIG_INSIDE}/{CONFIG_NAME}"),
-            network=lab.storage.network,
-            address=str(lab.storage.address),
-            mounts=((str(places.disks), DISKS_INSIDE), (str(places.target), CONFIG_INSIDE)),
-        )
+        return asked.machine(lab, places)
 
     def appliance_files(self) -> list[File]:
         return [*_library(), _program("labctl-target")]
@@ -109,28 +84,13 @@ class Userspace:
             )
 
     def in_use(self, engine: Engine, lab: Lab, node: NodeSpec) -> list[str]:
-        argv = ["python3", "-IS", "-c", IN_USE, lab.storage.target]
-        return engine.node(node.name).run(argv, timeout=30).stdout.splitlines()
+        return asked.in_use(engine.node(node.name), lab.storage.target)
 
     def log_out(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
         engine.node(node.name).run(["iscsiadm", *_record(lab), "--logout"], timeout=LOGIN_SECONDS)
 
     def show(self, engine: Engine, lab: Lab) -> TargetSeen:
-        try:
-            answer = engine.node(TARGET).run(["labctl-target", "show", "--json"], timeout=15)
-            found = next(
-                each for each in json.loads(answer.stdout)["targets"] if each["iqn"] == lab.storage.target
-            )
-            return TargetSeen(
-                luns={str(lun["name"]): int(lun["size"]) for lun in found["luns"] if lun["online"]},
-                acls=tuple(found["acls"]),
-                chap=bool(found["chap"]),
-                sessions=tuple((each["initiator"], each["address"]) for each in found["sessions"]),
-            )
-        except StopIteration:
-            return TargetSeen(trouble=f"it has no {lab.storage.target}")
-        except (LabError, ValueError, KeyError, TypeError) as error:
-            return TargetSeen(trouble=str(error))
+        return asked.target(engine, lab.storage.target)
 
     def last_words(self, engine: Engine, node: str) -> str:
         argv = ["journalctl", "--no-pager", "-n", "8", "-o", "cat", "-u", "labctl-iscsi-session@*"]
@@ -143,7 +103,7 @@ class Userspace:
         path = _record_file(lab)
         return (
             f"[ -e '{path}' ] && echo 'storage configured'\n"
-            f"for file in {SESSIONS}/*.json; do\n"
+            f"for file in {asked.SESSIONS}/*.json; do\n"
             f'  grep -q \'"{lab.storage.target}"\' "$file" 2>/dev/null || continue\n'
             '  for disk in $(grep -o \'"name": *"sd[a-z]*"\' "$file" | cut -d\\" -f4); do\n'
             '    [ -b "/dev/$disk" ] && echo "storage disk $disk"\n'
@@ -152,11 +112,7 @@ class Userspace:
         )
 
     def answered(self, lines: Sequence[str]) -> NodeDisks:
-        words = [line.split() for line in lines if line.startswith("storage ")]
-        return NodeDisks(
-            configured=["storage", "configured"] in words,
-            disks=frozenset(word[2] for word in words if word[1] == "disk" and len(word) == 3),
-        )
+        return asked.node_disks(lines)
 
 
 def _portal(lab: Lab) -> str:

@@ -22,7 +22,7 @@ from labctl.places import lab_places
 
 LAB = "bench-storage"
 SIZE = "512m"
-SECONDS = 8
+SECONDS = 5
 RAW = "/var/lib/iscsi_disks/bench.img"
 DISK = "/dev/sdb"
 GOAL_MB = 150.0

@@ -179,8 +179,7 @@ def cleanup(lab: str, places: LabPlaces, *, sys: Path = lio_kernel.SYS) -> None:
         for session in lio_kernel.sessions(sys):
             if session.iface == iface:
                 try:
-                    lio_kernel.set_offline(session, sys)
-                    host.log_out(session)
+                    host.end(session)
                 except LabError as error:
                     problems.append(str(error))
         host.forget(iface)

@@ -140,8 +140,7 @@ class Link:
             if session.iface != iface:
                 continue
             try:
-                lio_kernel.set_offline(session, sys)
-                self.host.log_out(session)
+                self.host.end(session)
             except LabError as error:
                 # iscsid may be gone; the target itself can still shut this initiator out.
                 log.warning("%s: %s", node, error)

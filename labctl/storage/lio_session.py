@@ -94,6 +94,16 @@ class Initiator:
             raise ActionFailed(f"The session of {initiator} ended at once.", details=result.describe())
         return found
 
+    def end(self, session: Session) -> None:
+        """Cut a session: what waits or is dirty in memory is not written any more. Raises ActionFailed."""
+        try:
+            lio_kernel.set_offline(session, self.sys)
+        except ActionFailed as error:
+            # The kernel refuses it for a disk that is blocked, since its connection is down: nothing gets
+            # through now, and what gets through before the session has ended was before this cut.
+            log.info("%s", error)
+        self.log_out(session)
+
     def log_out(self, session: Session) -> None:
         """End a session; its record stays. Raises ActionFailed when it is still there after the deadline."""
         result = None

@@ -316,6 +316,17 @@ def test_the_disks_are_offline_before_the_session_ends(tmp_path: Path) -> None:
     assert (words[-1], states) == ("-u", ["offline", "offline"])
 
 
+def test_a_disk_that_is_blocked_does_not_keep_the_session(tmp_path: Path) -> None:
+    sys = tmp_path / "sys"
+    [state] = make_session(sys, 1, iface_name("a", "node1"), ["sda"]).glob("target*/*/state")
+    state.unlink()
+    state.symlink_to("/proc/sys/kernel/ostype")  # as the kernel does while the target is away: no change
+    make_target(sys, busy=True)
+    Link(plan(tmp_path), Daemon(sys=sys, seen=tmp_path / "seen"), patience=0.2).cut("node1")
+    assert json.loads((tmp_path / "seen").read_text())[0][-1] == "-u"
+    assert not lio_kernel.sessions(sys)
+
+
 def test_a_cut_that_the_target_does_not_confirm_is_an_error(tmp_path: Path) -> None:
     sys = tmp_path / "sys"
     make_session(sys, 1, iface_name("a", "node1"), ["sda"])

@@ -226,7 +226,10 @@ class PodmanEngine:
             "GET", "/events", params={"stream": "true", "filters": filters}, timeout=None, stream=True
         )
         for line in self._api.lines(answer):
-            attributes = json.loads(line)["Actor"]["Attributes"]
+            told = json.loads(line)
+            if "Actor" not in told:  # podman lost its event log's place and says so in the stream
+                raise ActionFailed("podman's stream of events broke.", details=str(told)[:500])
+            attributes = told["Actor"]["Attributes"]
             yield attributes["name"], int(attributes["containerExitCode"])
 
     # -- inside ---------------------------------------------------------------------------

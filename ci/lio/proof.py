@@ -157,19 +157,22 @@ def step_reboot() -> str:
 
 def step_restart_target() -> str:
     """The target's machine ends and comes back under a writer: it waits and goes on."""
-    node("node1", "rm -f /tmp/w; nohup sh -c 'i=0; while [ $i -lt 2000 ]; do i=$((i+1)); printf %08d $i"
+    node("node1", "rm -f /tmp/counter; nohup sh -c 'i=0; while [ $i -lt 2000 ]; do i=$((i+1)); printf %08d $i"
          " | dd of=/dev/sdb bs=512 seek=20 conv=notrunc,sync oflag=direct status=none || exit;"
-         " echo $i > /tmp/w; done' >/tmp/w.err 2>&1 & sleep 2")  # fmt: skip
+         " echo $i > /tmp/counter; done' >/tmp/counter.err 2>&1 & sleep 2")  # fmt: skip
     with machines() as lab:
         lab.stop("target", timeout=60)
         show(not lio_kernel.is_serving(TARGET), "the target serves on although its machine is off")
-        at = int(node("node1", "cat /tmp/w").stdout)
+        at = int(node("node1", "cat /tmp/counter").stdout)
         time.sleep(5)  # as long as the target is away
         lab.start("target")
     wait_until(
-        "the writer to go on", lambda: int(node("node1", "cat /tmp/w").stdout) > at + 5, timeout=120, every=1
+        "the writer to go on",
+        lambda: int(node("node1", "cat /tmp/counter").stdout) > at + 5,
+        timeout=120,
+        every=1,
     )
-    show(not node("node1", "cat /tmp/w.err").stdout, node("node1", "cat /tmp/w.err").stdout)
+    show(not node("node1", "cat /tmp/counter.err").stdout, node("node1", "cat /tmp/counter.err").stdout)
     node("node1", "pkill -f '[s]eek=20' || :")
     return f"the writer stood at {at} for the target's absence and went on without an error"
 

@@ -102,7 +102,11 @@ class Api:
 
 
 def pack(files: Sequence[File]) -> bytes:
-    """A tar archive of the files, parents included, as libpod's archive call takes it."""
+    """A tar archive of the files, parents included, as libpod's archive call takes it.
+
+    It ends with its end mark, two blocks of zeros (tar(5)): podman's reader goes when it has read that,
+    and the padding to a whole record that usually follows would find nobody to take it (EPIPE).
+    """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for file in files:
@@ -115,7 +119,8 @@ def pack(files: Sequence[File]) -> bytes:
             else:
                 entry.size = len(file.content)
             archive.addfile(entry, io.BytesIO(file.content) if entry.isreg() else None)
-    return buffer.getvalue()
+        end = archive.offset + 2 * tarfile.BLOCKSIZE
+    return buffer.getvalue()[:end]
 
 
 def first_file(archive: bytes) -> bytes | None:

@@ -200,7 +200,7 @@ def test_a_killed_bubble_is_like_a_host_that_rebooted(main: Driver) -> None:
     main.engine.close()
     said = main.up_json()
     assert dos(said)[0] == ("start-bubble", "")
-    assert {do for do, _ in dos(said)} == {"start-bubble", "start-node"}
+    assert {do for do, _ in dos(said)} == {"start-bubble", "start-node", "serve-disks"}
     main.await_online(*ALL)
     assert {main.member(node).conf for node in ALL} == configured
     assert "cluster-recheck-interval: 17min" in main.on("node2", "pcs", "property").stdout.replace("=", ": ")

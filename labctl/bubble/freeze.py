@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 import labctl
-from labctl.bubble.start import _cgroup2_mounts
+from labctl.bubble.start import cgroup2_mounts
 from labctl.errors import ActionFailed, HostLacks, TimedOut
 from labctl.places import LabPlaces
 from labctl.run import kill_group, spawn
@@ -36,7 +36,7 @@ TRAPPED = frozenset({"do_freezer_trap", "get_signal"})  # the former is mostly i
 
 def cgroup(lab: str) -> Path | None:
     """Where the host sees the control group of a lab that runs; None when it does not."""
-    folders = (root / "labctl" / lab for root in _cgroup2_mounts())
+    folders = (root / "labctl" / lab for root in cgroup2_mounts())
     return next((folder for folder in folders if (folder / "cgroup.freeze").exists()), None)
 
 

@@ -22,13 +22,13 @@ from labctl.cluster.state import still_member, witnesses
 from labctl.engine.base import Engine
 from labctl.engine.podman import PodmanEngine
 from labctl.errors import LabError
+from labctl.storage.base import LIO
 from labctl.storage.cut import cut
 from labctl.storage.lio_daemon import LioKeeper
 
 log = logging.getLogger("labctl.labd")
 
 EXIT_REBOOT = 128 + signal.SIGHUP
-LIO = "lio"
 APPLIANCE_STARTS_PER_MINUTE = 5
 
 

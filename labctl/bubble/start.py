@@ -49,7 +49,8 @@ def find(places: LabPlaces) -> Bubble | None:
             elif outer_of(pid):
                 return Bubble(places.lab, outer_of(pid), pid)
     if outer is not None:
-        with contextlib.suppress(OSError, ValueError):
+        # No child: it begins, or ends, at this moment.
+        with contextlib.suppress(OSError, IndexError):
             child = int(Path(f"/proc/{outer}/task/{outer}/children").read_text().split()[0])
             return Bubble(places.lab, outer, child)
     return None
@@ -141,7 +142,7 @@ def start(places: LabPlaces, settings: Settings, *, timeout: float = 20.0) -> Bu
 
 def _leave_session(bubble: Bubble) -> None:
     """Take unshare(1) itself out of the caller's cgroup, too: systemd ends a login's at its end."""
-    for root in _cgroup2_mounts():
+    for root in cgroup2_mounts():
         with contextlib.suppress(OSError):
             (root / "labctl" / bubble.lab / "init" / "cgroup.procs").write_text(str(bubble.outer))
 
@@ -187,7 +188,7 @@ def remove_cgroups(lab: str) -> None:
 
     The kernel empties a killed cgroup a moment after its last process is gone. Raises TimedOut.
     """
-    for root in _cgroup2_mounts()[:1]:  # any one shows the whole tree
+    for root in cgroup2_mounts()[:1]:  # any one shows the whole tree
         ours = root / "labctl" / lab
 
         def gone(top: Path = ours) -> bool:
@@ -201,7 +202,7 @@ def remove_cgroups(lab: str) -> None:
             (root / "labctl").rmdir()
 
 
-def _cgroup2_mounts() -> list[Path]:
+def cgroup2_mounts() -> list[Path]:
     """Where the host has a cgroup v2 tree mounted, from mountinfo (proc(5))."""
     found = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():

@@ -62,7 +62,7 @@ def require_lab(name: str) -> LabPlaces:
     places = lab_places(name)
     if not places.root.is_dir():
         raise UsageError(
-            f"There is no lab {name!r}.", mend=f"labctl up{_flag(name)}   (labctl ls shows the labs)"
+            f"There is no lab {name!r}.", mend=f"labctl up{flag(name)}   (labctl ls shows the labs)"
         )
     return places
 
@@ -72,7 +72,7 @@ def require_running(name: str) -> tuple[LabPlaces, Bubble]:
     places = require_lab(name)
     found = bubble.find(places)
     if found is None:
-        raise ActionFailed(f"Lab {name} does not run.", mend=f"labctl up{_flag(name)}")
+        raise ActionFailed(f"Lab {name} does not run.", mend=f"labctl up{flag(name)}")
     return places, found
 
 
@@ -84,5 +84,6 @@ def known_lab(places: LabPlaces) -> Lab:
     return described(Request(lab=places.lab), record.load(places.record, places.lab))
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """The option that names this lab in a command to type; nothing for the default one."""
     return "" if name == DEFAULT_LAB else f" --lab {name}"

@@ -15,6 +15,7 @@ from labctl.cli.frame import (
     JsonOption,
     LabOption,
     WaitOption,
+    flag,
     require_root,
 )
 from labctl.errors import OK, LabError, UsageError
@@ -139,7 +140,6 @@ def _require_programs() -> None:
 def _summary(
     lab: Any, seconds: float, forwards: tuple[tuple[int, int, str, int], ...], name: str, until: Until
 ) -> None:
-    flag = "" if name == DEFAULT_LAB else f" --lab {name}"
 
     def tell(text: str) -> None:
         console.line(console.command(text))
@@ -147,20 +147,20 @@ def _summary(
     console.heading(f"Lab {name} is up: {len(lab.nodes)} nodes ({lab.family}) in {seconds:.1f} s.")
     first = lab.nodes[0].name
     if until is Until.NODES:
-        tell("The nodes run; there is no cluster yet. The rest is yours, or: " + f"labctl up{flag}")
+        tell("The nodes run; there is no cluster yet. The rest is yours, or: " + f"labctl up{flag(name)}")
     else:
         fencing = "fencing on" if lab.fencing.enabled else "no fencing"
         tell(f"Cluster {lab.cluster.name}: quorate, {fencing}, one BMC per node.")
-    tell(f"  get in      labctl ssh {first}{flag}")
+    tell(f"  get in      labctl ssh {first}{flag(name)}")
     for port, _, _, inside in forwards:
         if inside == 2224:
             tell(
                 f"  pcsd        https://127.0.0.1:{port}   (hacluster, {lab.credentials.hacluster_password})"
             )
-    tell(f"  look        labctl status{flag}   ·   labctl validate{flag}")
+    tell(f"  look        labctl status{flag(name)}   ·   labctl validate{flag(name)}")
     if until is not Until.NODES:
-        tell(f"  try         labctl exec {first}{flag} -- pcs status")
-    tell(f"  clear away  labctl down{flag}")
+        tell(f"  try         labctl exec {first}{flag(name)} -- pcs status")
+    tell(f"  clear away  labctl down{flag(name)}")
 
 
 def down(

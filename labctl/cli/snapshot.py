@@ -13,6 +13,7 @@ from labctl.cli.frame import (
     JsonOption,
     LabOption,
     WaitOption,
+    flag,
     known_lab,
     require_lab,
     require_root,
@@ -57,7 +58,7 @@ def create(
         return OK
     stood = f"; the lab stood still for {made.frozen:.2f} s" if made.frozen else ""
     console.line(f"Snapshot {made.name} of lab {lab}: {copying.text(made.size)} in {seconds:.1f} s{stood}.")
-    console.line(console.command(f"  back to it  labctl snapshot restore {made.name}{_flag(lab)}"))
+    console.line(console.command(f"  back to it  labctl snapshot restore {made.name}{flag(lab)}"))
     return OK
 
 
@@ -82,7 +83,7 @@ def list_(lab: LabOption = DEFAULT_LAB, as_json: JsonOption = False) -> int:
         console.warning(problem["problem"])
     if not found:
         console.line(
-            console.command(f"Lab {lab} has no snapshot. Make one: labctl snapshot create{_flag(lab)}")
+            console.command(f"Lab {lab} has no snapshot. Make one: labctl snapshot create{flag(lab)}")
         )
         return OK
     rows = [
@@ -144,7 +145,3 @@ def _age(seconds: float) -> str:
         if seconds >= unit:
             return f"{seconds / unit:.0f} {name}"
     return f"{max(0, seconds):.0f} s"
-
-
-def _flag(name: str) -> str:
-    return "" if name == DEFAULT_LAB else f" --lab {name}"

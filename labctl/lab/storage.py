@@ -12,8 +12,8 @@ from labctl.lab.plan import Until
 from labctl.places import LabPlaces, lab_places
 from labctl.probe.facts import Facts, NodeFacts, StorageFacts
 from labctl.storage import disks
-from labctl.storage.base import PORT, TARGET, Choice, Driver
-from labctl.storage.choose import LIO, NONE, USERSPACE, choose, userspace_lacks
+from labctl.storage.base import LIO, NONE, PORT, TARGET, USERSPACE, Choice, Driver
+from labctl.storage.choose import choose, userspace_lacks
 from labctl.storage.trial import trial
 
 
@@ -28,7 +28,7 @@ def asked_for(lab: Lab, wanted: str | None, before: str) -> Lab:
             f"Lab {lab.name} was made with storage driver {before}, not {wanted}.",
             mend=f"labctl down --lab {lab.name} && labctl up --lab {lab.name} --storage {wanted}",
         )
-    return lab.model_copy(update={"storage": lab.storage.model_copy(update={"driver": known})})
+    return _with_driver(lab, known)
 
 
 def choice(lab: Lab) -> Choice:
@@ -44,8 +44,7 @@ def choice(lab: Lab) -> Choice:
 
 def resolved(lab: Lab) -> Lab:
     """The lab with "auto" replaced by the driver that it gets. Raises HostLacks."""
-    found = choice(lab).driver
-    return lab.model_copy(update={"storage": lab.storage.model_copy(update={"driver": found})})
+    return _with_driver(lab, choice(lab).driver)
 
 
 def driver(lab: Lab, until: Until = Until.ALL) -> Driver | None:
@@ -93,7 +92,7 @@ def look(engine: Engine, lab: Lab, until: Until, *, try_it: bool) -> StorageFact
 def reason_of(lab: Lab) -> str:
     """Why a lab has the driver that it has, as this host is now."""
     try:
-        again = choice(lab.model_copy(update={"storage": lab.storage.model_copy(update={"driver": "auto"})}))
+        again = choice(_with_driver(lab, "auto"))
     except LabError as error:
         return error.message
     return again.reason if again.driver == lab.storage.driver else "asked for"
@@ -131,6 +130,10 @@ def status(lab: Lab, storage: StorageFacts, facts: Facts) -> dict[str, Any]:
             for disk in lab.storage.disks
         ],
     }
+
+
+def _with_driver(lab: Lab, name: str) -> Lab:
+    return lab.model_copy(update={"storage": lab.storage.model_copy(update={"driver": name})})
 
 
 def _well(facts: Facts) -> list[NodeFacts]:

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from labctl.engine.base import Appliance, Engine, Node
 from labctl.errors import LabError
 from labctl.probe.facts import TargetSeen
-from labctl.storage.base import CONFIG_INSIDE, CONFIG_NAME, DISKS_INSIDE, TARGET, NodeDisks
+from labctl.storage.base import CONFIG, CONFIG_INSIDE, DISKS_INSIDE, PROGRAM, TARGET, NodeDisks
 
 if TYPE_CHECKING:
     from labctl.lab.model import Lab
     from labctl.places import LabPlaces
 
-PROGRAM = "/usr/local/sbin/labctl-target"
-CONFIG = f"{CONFIG_INSIDE}/{CONFIG_NAME}"
 SESSIONS = "/run/labctl-iscsi/sessions"
 # Exclusive opening fails for what is mounted, or held by LVM, md or swap (open(2), O_EXCL).
 _IN_USE = """\

@@ -21,6 +21,9 @@ PORT = 3260  # RFC 7143
 DISKS_INSIDE = "/var/lib/iscsi_disks"
 CONFIG_INSIDE = "/etc/target"
 CONFIG_NAME = "saveconfig.json"
+CONFIG = f"{CONFIG_INSIDE}/{CONFIG_NAME}"
+PROGRAM = "/usr/local/sbin/labctl-target"  # what the target's machine runs
+LIO, USERSPACE, NONE = "lio", "userspace", "none"
 
 
 @dataclass(frozen=True)

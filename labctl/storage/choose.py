@@ -9,12 +9,8 @@ from pathlib import Path
 from labctl.errors import HostLacks, LabError
 from labctl.host.needs import Finding
 from labctl.run import run
-from labctl.storage.base import Choice
+from labctl.storage.base import LIO, NONE, USERSPACE, Choice
 from labctl.storage.lio_host import Lack
-
-NONE = "none"
-USERSPACE = "userspace"
-LIO = "lio"
 
 
 def choose(wanted: str, *, lio: str, userspace: str) -> Choice:

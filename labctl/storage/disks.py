@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from labctl.lab.model import Lab
     from labctl.places import LabPlaces
 
-MIB = 1024 * 1024
-
 
 def current(lab: Lab, places: LabPlaces) -> bool:
     """Whether the configuration is what the model says. Raises ActionFailed for a damaged disk."""

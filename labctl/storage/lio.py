@@ -18,7 +18,7 @@ from labctl.errors import ActionFailed, HostLacks, LabError
 from labctl.places import lab_places
 from labctl.probe.facts import TargetSeen
 from labctl.storage import asked, lio_host, lio_kernel, lio_node, saveconfig
-from labctl.storage.base import CONFIG_INSIDE, CONFIG_NAME, PORT, TARGET, NodeDisks
+from labctl.storage.base import CONFIG, PORT, PROGRAM, TARGET, NodeDisks
 from labctl.storage.lio_host import Claim
 from labctl.storage.lio_link import FILE, Link, Plan
 from labctl.storage.lio_session import LOOPBACK, Account, Initiator
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from labctl.lab.model import Lab, NodeSpec
     from labctl.places import LabPlaces
 
-PROGRAM = "/usr/local/sbin/labctl-target"
 STATE_FILE = f"{lio_node.STATE}/sessions/{lio_node.FILE}.json"
 
 
@@ -86,7 +85,7 @@ class Lio:
     def update(self, engine: Engine, lab: Lab) -> None:
         """Bring the running target to its configuration; nodes that are logged in see new disks."""
         self.prepare(lab, lab_places(lab.name))
-        engine.node(TARGET).run(["labctl-target", "apply", f"{CONFIG_INSIDE}/{CONFIG_NAME}"], timeout=60)
+        engine.node(TARGET).run(["labctl-target", "apply", CONFIG], timeout=60)
         link = _link(lab)
         for node in lab.nodes:
             if engine.is_on(node.name):

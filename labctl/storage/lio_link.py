@@ -17,7 +17,7 @@ from labctl.engine.base import Engine
 from labctl.errors import ActionFailed, LabError
 from labctl.run import run
 from labctl.storage import lio_kernel, lio_node
-from labctl.storage.base import TARGET
+from labctl.storage.base import CONFIG, TARGET
 from labctl.storage.lio_kernel import Session
 from labctl.storage.lio_session import LOOPBACK, Account, Initiator, iface_name
 from labctl.wait import wait_until
@@ -27,7 +27,6 @@ log = logging.getLogger(__name__)
 FILE = "lio.json"
 SERVING_SECONDS = 60.0
 PROBED_SECONDS = 30.0
-CONFIG = "/etc/target/saveconfig.json"
 
 
 @dataclass(frozen=True)

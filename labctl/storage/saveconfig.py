@@ -9,9 +9,8 @@ import uuid
 from typing import Any
 
 from labctl.lab.model import Chap, Lab
+from labctl.storage.base import DISKS_INSIDE, PORT
 
-DISK_FOLDER = "/var/lib/iscsi_disks"
-PORT = 3260
 FIRST_LUN = 1  # tgtd's LUN 0 is its controller
 CHECK = "check"
 CHECK_SIZE = 1024 * 1024  # bytes
@@ -56,7 +55,7 @@ def check_initiator(initiator: str) -> str:
 
 def image(disk: str) -> str:
     """Where the target finds a disk's image."""
-    return f"{DISK_FOLDER}/{disk}.img"
+    return f"{DISKS_INSIDE}/{disk}.img"
 
 
 def _disk(name: str, size: int, serial: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from labctl.engine.base import Appliance, Engine, File
 from labctl.errors import ActionFailed, LabError
 from labctl.probe.facts import TargetSeen
 from labctl.storage import asked
-from labctl.storage.base import CONFIG_INSIDE, CONFIG_NAME, PORT, TARGET, NodeDisks
+from labctl.storage.base import CONFIG, PORT, TARGET, NodeDisks
 from labctl.storage.innode.records import ROOTS, record_path, record_text
 
 if TYPE_CHECKING:
@@ -63,8 +63,7 @@ class Userspace:
         return files + (_login_files(lab) if login else [])
 
     def update(self, engine: Engine, lab: Lab) -> None:  # noqa: ARG002 (the file says it all)
-        config = f"{CONFIG_INSIDE}/{CONFIG_NAME}"
-        engine.node(TARGET).run(["labctl-target", "apply", config], timeout=60)
+        engine.node(TARGET).run(["labctl-target", "apply", CONFIG], timeout=60)
 
     def started(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
         """Nothing: a node logs in by itself at its boot."""

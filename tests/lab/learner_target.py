@@ -92,6 +92,11 @@ def sessions(lab: Driver) -> list[dict[str, Any]]:
     return found
 
 
+def served(lab: Driver) -> bool:
+    """Whether tgtd answers: it does not between its end and its next start."""
+    return lab.on("node1", "labctl-target", "sessions", "--json", check=False).ok
+
+
 class Writer:
     """Writes to LUN 1 from node2 without end, 8 requests at a time."""
 

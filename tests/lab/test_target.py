@@ -24,6 +24,7 @@ from tests.lab.learner_target import (
     cli,
     io,
     listing,
+    served,
     sessions,
     sh,
 )  # fmt: skip
@@ -135,7 +136,7 @@ def test_what_is_in_use_is_not_removed(lab: Driver) -> None:
 def test_a_writer_waits_for_the_target_and_goes_on(lab: Driver, how: str) -> None:
     writer = Writer(lab)
     lab.on("node1", *how.split())
-    wait_until("the session to be back", lambda: bool(sessions(lab)), timeout=PATIENCE)
+    wait_until("the session to be back", lambda: served(lab) and bool(sessions(lab)), timeout=PATIENCE)
     writer.await_progress()
     assert writer.alive()
 

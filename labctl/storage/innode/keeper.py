@@ -12,7 +12,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from .events import Uevents
 from .loops import NoLoop
 from .qemu import Unwilling, release
 from .records import Record
+from .voice import complain, notify
 
 RETRY = 1.0  # s between two tries to reach a target
 LOOK = 5.0  # s between two looks at the session's connections
@@ -222,7 +222,7 @@ class Keeper:
         state.save("outcome", self._sid, {"state": how, "code": code, "words": words})
 
     def _say(self, text: str) -> None:
-        say(f"session {self._sid}: {text}")
+        complain(f"session {self._sid}: {text}")
 
 
 def connected(pid: int, port: int) -> bool:
@@ -252,26 +252,11 @@ def clear(sid: int) -> None:
         release(mount)
 
 
-def notify(text: str) -> None:
-    """sd_notify(3)."""
-    where = os.environ.get("NOTIFY_SOCKET", "")
-    if where:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
-            end.connect("\0" + where[1:] if where.startswith("@") else where)
-            end.send(text.encode())
-
-
-def say(text: str) -> None:
-    """A line for the journal."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
-
-
 def keep(sid: int) -> int:
     """Be the keeper of a session that was asked for. The process's exit code."""
     request = state.load("request", sid)
     if request is None:
-        say(f"nobody asked for a session {sid}; log in with iscsiadm -m node --login")
+        complain(f"nobody asked for a session {sid}; log in with iscsiadm -m node --login")
         return INTERNAL
 
     def ended(*_: object) -> None:

@@ -12,6 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from .voice import complain
+
 BOOT_WAITS = 15.0  # s; then the boot goes on, and so do the logins
 NO_RECORDS = 21
 
@@ -30,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
         return login_all()
     if words == ["logout-all"]:
         return logout_all()
-    sys.stderr.write("usage: labctl-iscsi keep SID | sweep SID | login-all | logout-all\n")
+    complain("usage: labctl-iscsi keep SID | sweep SID | login-all | logout-all")
     return 2
 
 
@@ -51,7 +53,7 @@ def login_all() -> int:
         what = f"{record['node.name']} at {record['node.conn[0].address']}"
         sids, known = login.ask_for(record)
         if known and known.code != login.SESSION_EXISTS:
-            _say(f"cannot log in to {what}: {known.words}")
+            complain(f"cannot log in to {what}: {known.words}")
             code = code or known.code
         began += [(sid, what) for sid in sids]
     login.start([sid for sid, _ in began])
@@ -59,9 +61,9 @@ def login_all() -> int:
     for sid, what in began:
         outcome = login.await_outcome(sid, deadline)
         if outcome.trying:
-            _say(f"no session with {what} yet ({outcome.words}); trying on in the background")
+            complain(f"no session with {what} yet ({outcome.words}); trying on in the background")
         elif outcome.code:
-            _say(f"cannot log in to {what}: {outcome.words}")
+            complain(f"cannot log in to {what}: {outcome.words}")
             code = code or outcome.code
     return code
 
@@ -80,11 +82,7 @@ def logout_all() -> int:
         ):
             done = run(["umount", place.encode().decode("unicode_escape")], timeout=30)
             if done.rc:
-                _say(f"{place} stays mounted: {done.err.strip()}")
+                complain(f"{place} stays mounted: {done.err.strip()}")
     trying = [one["sid"] for one in state.listed("outcome") if one["state"] == "TRYING"]
     sids = sorted({*(session["sid"] for session in sessions), *trying})
     return 1 if sids and login.end(sids) else 0
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(text + "\n")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 import signal
-import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, Protocol
 
 from . import command, document, reconcile, sever, tgt
 from .voice import complain as warn
-from .voice import say
+from .voice import notify, say
 
 CONTROL = "/run/tgtd"  # where tgtadm finds tgtd
 LOOK = 1.0  # s, between looks for a peer that holds tgtd up
@@ -48,7 +47,7 @@ def serve(config: str, put: Put, complain: Callable[[Sequence[str]], int]) -> in
         except (document.BadDocument, tgt.TgtError) as error:
             problems = [str(error)]
         complain(problems)
-        _notify("READY=1\nSTATUS=" + (problems[0] if problems else "serving"))
+        notify("READY=1\nSTATUS=" + (problems[0] if problems else "serving"))
         say("labctl-target: serving")
         return _watch(child, stop)
     finally:
@@ -103,12 +102,3 @@ def _watch(child: _Child, stop: _Stop) -> int:
             warn(f"labctl-target: tgtd ended with code {code}")
             return 1
     return 0
-
-
-def _notify(text: str) -> None:
-    """sd_notify(3)."""
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if address:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notice:
-            notice.connect("\0" + address[1:] if address.startswith("@") else address)
-            notice.sendall(text.encode())

@@ -31,6 +31,11 @@ def image_store() -> Path:
     return state_root() / "images"
 
 
+def vm_images() -> Path:
+    """The disks that virtual machines start from: a folder for each family and in it for each disk's id."""
+    return state_root() / "vm"
+
+
 def labs_root() -> Path:
     return state_root() / "labs"
 
@@ -72,6 +77,25 @@ class LabPlaces:
     def snapshots(self) -> Path:
         """One folder per snapshot of the lab."""
         return self.root / "snapshots"
+
+    @property
+    def vms(self) -> Path:
+        """One folder per virtual machine: its disk, the files for it, its console."""
+        return self.root / "vms"
+
+    @property
+    def libvirt(self) -> Path:
+        """What libvirt keeps for the lab: it sees it where the host's own would be."""
+        return self.root / "libvirt"
+
+    @property
+    def libvirt_socket(self) -> Path:
+        return self.root / "libvirt-sock"
+
+    @property
+    def libvirt_uri(self) -> str:
+        """Where the lab's own libvirtd answers (https://libvirt.org/uri.html)."""
+        return f"qemu+unix:///system?socket={self.libvirt_socket}"
 
     @property
     def networks(self) -> Path:

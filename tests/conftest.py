@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 LAB_TESTS = Path(__file__).parent / "lab"
 SKIP = "LABCTL_SKIP_LAB_TESTS"
+
+
+def pytest_configure() -> None:
+    """A shell that starts us in the background has SIGINT ignored, which what tests start would inherit."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,11 +18,13 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
+from ipaddress import ip_interface
 from pathlib import Path
 
 from labctl.bubble import kernel
 from labctl.bubble.forward import listen
-from labctl.bubble.settings import Forward, Settings
+from labctl.bubble.settings import Bridge, Forward, Settings
 from labctl.errors import LabError
 from labctl.run import run, spawn
 
@@ -30,7 +32,8 @@ log = logging.getLogger("labctl.bubble")
 
 CGROUP = Path("/sys/fs/cgroup")
 RESTARTS_PER_MINUTE = 5
-ESSENTIAL = frozenset({"podman", "labd"})
+ESSENTIAL = frozenset({"podman", "labd", "libvirtd"})
+LIBVIRT_FOLDERS = ("etc/libvirt", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun")
 
 
@@ -42,10 +45,14 @@ def main() -> int:
     try:
         enter_cgroup(settings.lab)
         private_run(settings)
-        private_dev()
+        private_dev((*DEVICES, "kvm") if settings.machines else DEVICES)
+        if settings.machines:
+            private_libvirt(Path(settings.root) / "libvirt")
         listeners = [(forward, listen(forward.first, forward.last)) for forward in settings.forwards]
         host_network = os.open("/proc/self/ns/net", os.O_RDONLY)
         own_network(settings.subnets)
+        for bridge in settings.bridges:
+            make_bridge(bridge)
         # Nodes are root on machines of their own, but the clock, the modules, the log and the
         # raw memory are the host's.
         kernel.drop_capabilities(kernel.CAPABILITIES)
@@ -112,13 +119,13 @@ def private_run(settings: Settings) -> None:
         run(["mount", "--bind", str(ours), str(resolver)], timeout=10)
 
 
-def private_dev() -> None:
+def private_dev(devices: Sequence[str]) -> None:
     """A /dev that holds only what a node may have: no disk, no terminal of the host's.
 
     Privileged containers get every device node they can see; these are all there are.
     """
     kept = {}
-    for name in DEVICES:
+    for name in devices:
         with contextlib.suppress(OSError):
             about = Path("/dev", name).stat()
             kept[name] = (about.st_mode, about.st_rdev)
@@ -138,6 +145,31 @@ def private_dev() -> None:
     shared = Path("/dev", "shm")
     shared.mkdir()
     run(["mount", "-t", "tmpfs", "-o", "mode=1777", "shm", str(shared)], timeout=10)
+
+
+def private_libvirt(folder: Path) -> None:
+    """Put the lab's own folders where libvirt looks: it never sees the host's machines, nor they it."""
+    for name in LIBVIRT_FOLDERS:
+        ours, place = folder / name.replace("/", "-"), Path("/", name)
+        ours.mkdir(mode=0o755, parents=True, exist_ok=True)
+        place.mkdir(mode=0o755, parents=True, exist_ok=True)
+        run(["mount", "--bind", str(ours), str(place)], timeout=10)
+
+
+def make_bridge(bridge: Bridge) -> None:
+    """A bridge without a spanning tree, which would keep a new port silent for half a minute.
+
+    Outgoing packets take the address of the lab's own way out (iptables(8), MASQUERADE).
+    """
+    run(["ip", "link", "add", bridge.name, "type", "bridge", "stp_state", "0"], timeout=10)
+    run(["ip", "address", "add", bridge.address, "dev", bridge.name], timeout=10)
+    run(["ip", "link", "set", bridge.name, "up"], timeout=10)
+    if bridge.outside:
+        inside = str(ip_interface(bridge.address).network)
+        # fmt: off
+        run(["iptables", "-t", "nat", "-A", "POSTROUTING", "-s", inside, "!", "-d", inside,
+             "-j", "MASQUERADE"], timeout=10)
+        # fmt: on
 
 
 def own_network(subnets: list[str]) -> None:
@@ -196,6 +228,8 @@ class Services:
                 logs / "outside.log",
                 [host_network],
             )
+        if settings.libvirtd:
+            self._commands["libvirtd"] = (settings.libvirtd, logs / "libvirtd.log", [])
         self._environment = environment
         self._running: dict[int, str] = {}
         self._started: dict[str, list[float]] = {}

@@ -20,8 +20,12 @@ from labctl.bubble.forward import carry
 from labctl.bubble.settings import Forward, Settings
 from labctl.cluster.state import still_member, witnesses
 from labctl.engine.base import Engine
+from labctl.engine.libvirt import LibvirtEngine
+from labctl.engine.mixed import MixedEngine
 from labctl.engine.podman import PodmanEngine
 from labctl.errors import LabError
+from labctl.places import LabPlaces
+from labctl.storage import vm
 from labctl.storage.base import LIO
 from labctl.storage.cut import cut
 from labctl.storage.lio_daemon import LioKeeper
@@ -37,19 +41,35 @@ def main() -> int:
     settings = Settings.load(Path(sys.argv[1]))
     listeners = [socket.socket(fileno=int(fd)) for fd in sys.argv[3:]]
     stop = threading.Event()
-    engine = PodmanEngine(settings.lab, Path(settings.socket))
+    containers = PodmanEngine(settings.lab, Path(settings.socket))
+    engine = engine_of(settings, containers)
     keeper = (
-        LioKeeper(Path(settings.root) / "conf", engine, int(sys.argv[2])) if settings.storage == LIO else None
+        LioKeeper(Path(settings.root) / "conf", engine, int(sys.argv[2]))
+        if settings.storage == LIO and not settings.machines
+        else None
     )
     if keeper is not None:
         threading.Thread(target=keeper.watch, args=(stop,), daemon=True).start()
     # One supply for both: a start that a reboot has asked for must not survive a BMC's power-off.
-    supply = PowerSupply(settings, engine, keeper)
-    threading.Thread(target=watch_resets, args=(engine, supply, stop), daemon=True).start()
+    if settings.machines:
+        supply = PowerSupply(settings, engine, cut=lambda addresses: vm.cut(engine, addresses))
+    else:
+        supply = PowerSupply(settings, engine, keeper)
+    threading.Thread(target=watch_resets, args=(containers, supply, stop), daemon=True).start()
     if settings.bmcs:
         threading.Thread(target=serve_bmcs, args=(settings, supply, stop), daemon=True).start()
     asyncio.run(serve_forwards(list(zip(settings.forwards, listeners, strict=True))))
     return 0
+
+
+def engine_of(settings: Settings, containers: PodmanEngine) -> Engine:
+    """The engine for all machines of the lab."""
+    if not settings.machines:
+        return containers
+    machines = LibvirtEngine(LabPlaces(settings.lab, Path(settings.root)), pace=settings.pace)
+    if set(settings.addresses) <= set(settings.machines):
+        return machines
+    return MixedEngine(containers, machines, settings.machines)
 
 
 async def serve_forwards(forwards: list[tuple[Forward, socket.socket]]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +30,23 @@ class Bmc:
 
 
 @dataclass(frozen=True)
+class Bridge:
+    """A network's bridge for virtual machines: its address with prefix length; outside: it leads out."""
+
+    name: str
+    address: str
+    outside: bool
+
+
+@dataclass(frozen=True)
 class Settings:
     """Everything that a bubble's processes need; paths are absolute host paths.
 
     addresses: each node's, by which corosync's other members and iSCSI targets know it.
     storage: name of the driver that serves the shared disks, or none.
     subnets: the lab's own, never to be looked for outside.
+    machines: names of those that are virtual machines.  bridges, libvirtd: for these; else empty.
+    pace: how many times slower they are than under KVM.
     """
 
     lab: str
@@ -49,6 +60,10 @@ class Settings:
     addresses: dict[str, list[str]]
     storage: str
     subnets: list[str]
+    machines: list[str] = field(default_factory=list)
+    bridges: list[Bridge] = field(default_factory=list)
+    libvirtd: list[str] = field(default_factory=list)
+    pace: float = 1.0
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1))
@@ -58,4 +73,5 @@ class Settings:
         raw: dict[str, Any] = json.loads(path.read_text())
         raw["forwards"] = [Forward(**item) for item in raw["forwards"]]
         raw["bmcs"] = [Bmc(**item) for item in raw["bmcs"]]
+        raw["bridges"] = [Bridge(**item) for item in raw["bridges"]]
         return cls(**raw)

@@ -79,7 +79,7 @@ def require_running(name: str) -> tuple[LabPlaces, Bubble]:
 def known_lab(places: LabPlaces) -> Lab:
     """The lab as `up` was last called for it. Raises BadFile."""
     from labctl.lab import record
-    from labctl.lab.up import Request, described
+    from labctl.lab.request import Request, described
 
     return described(Request(lab=places.lab), record.load(places.record, places.lab))
 

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import re
+import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labctl import console, run
-from labctl.cli.frame import DEFAULT_LAB, LabOption, known_lab, require_lab, require_root, require_running
+from labctl.cli.frame import (
+    DEFAULT_LAB,
+    LabOption,
+    flag,
+    known_lab,
+    require_lab,
+    require_root,
+    require_running,
+)
 from labctl.errors import FAILED, OK, LabError, UsageError
 from labctl.places import LabPlaces
 
 if TYPE_CHECKING:
-    from labctl.lab.model import Lab
+    from labctl.lab.model import Lab, NodeSpec
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 FORWARD = re.compile(r"(?:(?P<host>\d{1,5}):)?(?P<address>[^:\s]+):(?P<port>\d{1,5})")
@@ -29,6 +39,8 @@ def register(app: typer.Typer) -> None:
     app.command("logs")(logs)
     app.command("cp")(copy)
     app.command("podman", context_settings=PASS_ON)(podman)
+    app.command("console")(console_)
+    app.command("virsh", context_settings=PASS_ON)(virsh)
     app.command("forward")(forward)
 
 
@@ -45,11 +57,17 @@ def execute(
 ) -> int:
     """Run a command as root in a node; its exit code is ours."""
     require_root("exec")
-    places, _ = require_running(lab)
-    name = known_lab(places).node(node).name
+    places, bubble = require_running(lab)
+    known = known_lab(places)
+    spec = known.node(node)
     words = [*(command or []), *context.args] or ["bash", "-l"]
-    terminal = ["--tty"] if sys.stdin.isatty() and sys.stdout.isatty() else []
-    return run.attach(_remote(places, "exec", "--interactive", *terminal, name, *words))
+    terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    if spec.mode == "vm":
+        # ssh gives its words to a shell of the machine.
+        login = ["-tt" if terminal else "-T", *_ssh_options(places, shared=True), _root_at(known, spec)]
+        return run.attach([*bubble.enter("--net", "--pid"), "ssh", *login, shlex.join(words)])
+    tty = ["--tty"] if terminal else []
+    return run.attach(_remote(places, "exec", "--interactive", *tty, spec.name, *words))
 
 
 def ssh(
@@ -61,10 +79,20 @@ def ssh(
     """Log in to a node over ssh, as root, with the lab's own key."""
     require_root("ssh")
     places, bubble = require_running(lab)
+    known = known_lab(places)
+    where = _root_at(known, known.node(node))
+    words = [*(command or []), *context.args]
+    return run.attach([*bubble.enter("--net"), "ssh", *_ssh_options(places), where, *words])
+
+
+def _root_at(lab: Lab, node: NodeSpec) -> str:
+    return f"root@{node.address(lab.cluster.links[0])}"
+
+
+def _ssh_options(places: LabPlaces, *, shared: bool = False) -> list[str]:
+    """shared: over one connection for a minute's commands, kept by a process of the bubble."""
     from labctl.cluster.secrets import ssh_key_file
 
-    found = known_lab(places)
-    address = found.node(node).address(found.cluster.links[0])
     options = [
         "-i", str(ssh_key_file(places.secrets)),
         "-o", "IdentitiesOnly=yes",
@@ -74,8 +102,10 @@ def ssh(
         "-o", "LogLevel=ERROR",
         "-o", "ConnectTimeout=10",
     ]  # fmt: skip
-    words = [*(command or []), *context.args]
-    return run.attach([*bubble.enter("--net"), "ssh", *options, f"root@{address}", *words])
+    if shared:
+        path = f"ControlPath={places.root}/ssh-%h"
+        options += ["-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", path]
+    return options
 
 
 def logs(
@@ -96,9 +126,13 @@ def logs(
     names = [known.node(node).name] if node else [each.name for each in known.nodes]
     only = ["--unit", unit] if unit else []
     if node and follow:
-        require_running(lab)
-        words = ["exec", "--interactive", names[0], "journalctl", "--no-pager", "-n", str(lines), "-f", *only]
-        return run.attach(_remote(places, *words))
+        _, bubble = require_running(lab)
+        words = ["journalctl", "--no-pager", "-n", str(lines), "-f", *only]
+        spec = known.node(node)
+        if spec.mode == "vm":
+            login = [*_ssh_options(places), _root_at(known, spec)]
+            return run.attach([*bubble.enter("--net"), "ssh", *login, shlex.join(words)])
+        return run.attach(_remote(places, "exec", "--interactive", spec.name, *words))
     if follow:
         raise UsageError("--follow goes with one node.", mend=f"labctl logs {names[0]} --follow")
     if not node:
@@ -132,15 +166,21 @@ def copy(
 ) -> int:
     """Copy files between the host and a node, or between nodes."""
     require_root("cp")
-    places, _ = require_running(lab)
+    places, bubble = require_running(lab)
     known = known_lab(places)
-    ends = []
+    plain, remote = [], []
     for end in (source, target):
         name, colon, path = end.partition(":")
-        ends.append(f"{known.node(name).name}:{path}" if colon and "/" not in name else end)
-    if all(":" not in end for end in ends):
+        inside = bool(colon) and "/" not in name
+        plain.append(f"{known.node(name).name}:{path}" if inside else end)
+        remote.append(f"{_root_at(known, known.node(name))}:{path}" if inside else str(Path(end).absolute()))
+    if all(":" not in end for end in plain):
         raise UsageError("Neither end is in a node.", mend="labctl cp FILE node1:/root/")
-    return run.attach(_remote(places, "cp", *ends))
+    if known.has_machines:
+        # Between two nodes the bytes go through here; the nodes need not trust each other.
+        words = ["scp", "-3", "-r", "-p", *_ssh_options(places), *remote]
+        return run.attach([*bubble.enter("--net"), *words])
+    return run.attach(_remote(places, "cp", *plain))
 
 
 def podman(context: typer.Context, lab: LabOption = DEFAULT_LAB) -> int:
@@ -151,6 +191,30 @@ def podman(context: typer.Context, lab: LabOption = DEFAULT_LAB) -> int:
     from labctl.lab import bubble as lab_bubble
 
     return run.attach(words, env=lab_bubble.podman_environment(places))
+
+
+def console_(node: NodeArgument, lab: LabOption = DEFAULT_LAB) -> int:
+    """A virtual machine's serial console: works without network or ssh. Ctrl-] leaves it."""
+    require_root("console")
+    places, _ = require_running(lab)
+    spec = known_lab(places).node(node)
+    if spec.mode != "vm":
+        raise UsageError(
+            f"{spec.name} is a container and has no console.",
+            mend=f"labctl exec {spec.name}{flag(lab)}   or: labctl logs {spec.name}{flag(lab)}",
+        )
+    return run.attach(["virsh", "--connect", places.libvirt_uri, "console", "--force", spec.name])
+
+
+def virsh(context: typer.Context, lab: LabOption = DEFAULT_LAB) -> int:
+    """The lab's own libvirt, with whatever arguments: labctl virsh -- list --all."""
+    require_root("virsh")
+    places, _ = require_running(lab)
+    if not known_lab(places).has_machines:
+        raise UsageError(
+            f"Lab {lab} has no virtual machines.", mend=f"labctl podman{flag(lab)} -- ps -a"
+        )  # fmt: skip
+    return run.attach(["virsh", "--connect", places.libvirt_uri, *context.args])
 
 
 def forward(

@@ -51,7 +51,12 @@ def up(
             help="Who serves the shared disks: auto, lio, userspace or none.",
         ),
     ] = None,
-    mode: Annotated[str, typer.Option("--mode", help="container (vm comes later).")] = "container",
+    mode: Annotated[
+        str | None,
+        typer.Option(
+            "--mode", envvar="LABCTL_MODE", help="container or vm; without it, as the lab's file says."
+        ),
+    ] = None,
     until: Annotated[Until, typer.Option("--until", help="Stop early, to do the rest by hand.")] = Until.ALL,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     keep_on_error: Annotated[
@@ -66,9 +71,10 @@ def up(
 ) -> int:
     """Build what is missing, start the nodes, form the cluster. Again and again: it heals."""
     require_root("up")
-    from labctl.lab.up import Progress, Request, bring_up
+    from labctl.lab.request import Request
+    from labctl.lab.up import Progress, bring_up
 
-    _one_of("mode", mode, ("container",))
+    _one_of("mode", mode, ("container", "vm"))
     _one_of("family", family, ("auto", "centos", "debian"))
     _one_of("storage", storage, ("auto", "lio", "userspace", "none"))
     request = Request(
@@ -78,6 +84,7 @@ def up(
         scenario=scenario,
         nodes=nodes,
         family=family,
+        mode=mode,
         storage=storage,
         until=until,
         dry_run=dry_run,

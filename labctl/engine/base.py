@@ -57,7 +57,7 @@ class File:
 class Appliance:
     """A machine of the lab that is no node: one program on the node image, without systemd.
 
-    network, address: its one leg.  mounts: (folder on the host, folder inside).
+    network, address, prefix: its one leg.  mounts: (folder on the host, folder inside).
     The lab's daemon starts it again when its program ends with another exit code than 0.
     """
 
@@ -67,6 +67,7 @@ class Appliance:
     network: str
     address: str
     mounts: tuple[tuple[str, str], ...] = ()
+    prefix: int = 24
 
     def spec_hash(self, image: str) -> str:
         """16 hex digits over all that, when changed, asks for the machine to be made anew."""

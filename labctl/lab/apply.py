@@ -20,6 +20,7 @@ from labctl.image.build import BuiltImage
 from labctl.image.family import load_family
 from labctl.lab import storage
 from labctl.lab.bubble import prepare
+from labctl.lab.machines import Ground
 from labctl.lab.model import Lab, NodeSpec
 from labctl.lab.plan import Action, Do, Part, Until
 from labctl.places import LabPlaces
@@ -40,6 +41,7 @@ class Context:
     """What actions need beside the plan.
 
     images: the shared image store's graph root.  driver: None for a lab without storage.
+    ground: what its virtual machines are made of, None without any.
     """
 
     lab: Lab
@@ -51,6 +53,11 @@ class Context:
     say: Say
     driver: Driver | None
     until: Until
+    ground: Ground | None = None
+
+    def image_of(self, mode: str) -> str:
+        """The id of what a machine of this mode is made from."""
+        return self.ground.image if self.ground and mode == "vm" else self.image.id
 
     @property
     def paths(self) -> Mapping[str, str]:
@@ -58,7 +65,7 @@ class Context:
 
     def patience(self, base: float) -> float:
         """A time-out that grows with the number of nodes, which share the host's processors."""
-        return base + PER_NODE_SECONDS * len(self.lab.nodes)
+        return (base + PER_NODE_SECONDS * len(self.lab.nodes)) * (self.ground.pace if self.ground else 1.0)
 
 
 def apply(actions: Sequence[Action], context: Context, members: Mapping[str, Member]) -> None:
@@ -69,7 +76,7 @@ def apply(actions: Sequence[Action], context: Context, members: Mapping[str, Mem
     wanted = {action.do for action in actions}
     if Do.START_BUBBLE in wanted:
         context.say("starting the lab's namespaces and services")
-        settings = prepare(context.lab, context.places, context.images)
+        settings = prepare(context.lab, context.places, context.images, context.ground)
         bubble.start(context.places, settings)
     if Do.MAKE_NETWORKS in wanted:
         context.engine.make_networks(context.lab)
@@ -91,7 +98,8 @@ def _on_node(name: str, actions: Sequence[Action], context: Context, living: str
         elif action.do is Do.CREATE_NODE:
             context.say(f"{name}: creating{because}")
             node = context.lab.node(name)
-            engine.create(context.lab, node, context.image.id, _files(context, node, action.part, living))
+            files = _files(context, node, action.part, living)
+            engine.create(context.lab, node, context.image_of(node.mode), files)
             if action.part is Part.JOIN:
                 _await_departure(context, name)
             engine.start(name)
@@ -135,7 +143,8 @@ def _on_storage(action: Action, context: Context) -> None:
         raise ActionFailed(f"{action.do.value} was planned for a lab without shared disks.")
     if action.do is Do.SERVE_DISKS:
         context.say(f"serving the shared disks ({action.reason})")
-        storage.serve(driver, context.engine, lab, context.places, context.image.id)
+        mode = "container" if driver.disks_on_host else "vm"
+        storage.serve(driver, context.engine, lab, context.places, context.image_of(mode))
     elif action.do is Do.UPDATE_TARGET:
         context.say(f"changing the target ({action.reason})")
         on = [node for node in lab.nodes if context.engine.is_on(node.name)]
@@ -150,8 +159,8 @@ def _on_storage(action: Action, context: Context) -> None:
                 )
             context.say(f"{', '.join(going)} goes: the nodes log out first")
             together(on, lambda node: driver.log_out(context.engine, lab, node), len(on))
-        disks.prepare(lab, context.places)
-        driver.update(context.engine, lab)
+        disks.prepare(lab, context.places, on_host=driver.disks_on_host)
+        driver.update(context.engine, lab, context.places)
         together(on, lambda node: driver.log_in(context.engine, lab, node), len(on))
     elif action.do is Do.LOG_IN:
         context.say(f"{action.node}: logging in to the target ({action.reason})")

@@ -7,11 +7,19 @@ import shutil
 from pathlib import Path
 
 import labctl
-from labctl.bubble.settings import Bmc, Forward, Settings
+from labctl.bubble.settings import Bmc, Bridge, Forward, Settings
+from labctl.engine.base import Engine
+from labctl.engine.domain import bridge_name
+from labctl.engine.libvirt import LibvirtEngine
+from labctl.engine.mixed import MixedEngine
 from labctl.engine.podman import PodmanEngine
+from labctl.errors import HostLacks
 from labctl.host.limits import container_limits
+from labctl.lab import machines
+from labctl.lab.machines import Ground
 from labctl.lab.model import Lab
 from labctl.places import LabPlaces
+from labctl.storage.base import TARGET
 
 # Relative to /run inside the bubble, which is empty at every start: run-time state must not
 # outlive the processes that it describes.
@@ -36,12 +44,37 @@ tmp_dir = "/run/libpod"
 pids_limit = 0
 log_driver = "k8s-file"
 """
+# libvirtd and virtqemud name their socket after themselves; unix_sock_dir moves it.
+LIBVIRTD_CONF = """\
+unix_sock_dir = "{folder}"
+unix_sock_rw_perms = "0600"
+unix_sock_ro_perms = "0600"
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+log_level = 3
+log_outputs = "3:stderr"
+"""
+# The bubble is the machines' confinement: it has no host files but the lab's, and no host devices.
+QEMU_CONF = """\
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = "none"
+security_default_confined = 0
+namespaces = []
+cgroup_controllers = []
+stdio_handler = "file"
+"""
 # slirp4netns(1): user-mode networking, no route, address or rule on the host.
 OUTSIDE = ("slirp4netns", "--configure", "--mtu=65520", "--disable-host-loopback", "1", "tap0")
 
 
-def prepare(lab: Lab, places: LabPlaces, images: Path) -> Settings:
-    """Write the lab's podman configuration; what the bubble is to be started with."""
+def prepare(lab: Lab, places: LabPlaces, images: Path, ground: Ground | None = None) -> Settings:
+    """Write the configuration of the lab's podman and libvirt; what the bubble is to be started with.
+
+    ground: what its virtual machines are made of.  Raises HostLacks without a libvirtd for them.
+    """
     places.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     for folder in (places.conf, places.logs, places.storage, places.networks):
         folder.mkdir(mode=0o700, exist_ok=True)
@@ -71,7 +104,42 @@ def prepare(lab: Lab, places: LabPlaces, images: Path) -> Settings:
         addresses={node.name: [str(leg.address) for leg in node.interfaces] for node in lab.nodes},
         storage=lab.storage.driver,
         subnets=[str(network.subnet) for network in lab.networks],
+        machines=sorted(_machines(lab)) if ground else [],
+        bridges=_bridges(lab) if ground else [],
+        libvirtd=_libvirtd(places) if ground else [],
+        pace=ground.pace if ground else 1.0,
     )
+
+
+def _machines(lab: Lab) -> set[str]:
+    """Names of the virtual machines: the nodes', and the target's beside them."""
+    return {node.name for node in lab.nodes if node.mode == "vm"} | {TARGET}
+
+
+def _bridges(lab: Lab) -> list[Bridge]:
+    return [
+        Bridge(
+            bridge_name(network.name),
+            f"{network.bridge}/{network.subnet.prefixlen}",
+            not network.internal and has_outside(),
+        )
+        for network in lab.networks
+    ]
+
+
+def _libvirtd(places: LabPlaces) -> list[str]:
+    """The command of the lab's own libvirtd, and its configuration written. Raises HostLacks."""
+    program = next(
+        (found for name in ("libvirtd", "virtqemud") if (found := shutil.which(name, path=_path()))), None
+    )
+    if program is None:
+        raise HostLacks("The host has no libvirtd.", mend="labctl doctor --fix")
+    daemon = places.conf / "libvirtd.conf"
+    daemon.write_text(LIBVIRTD_CONF.format(folder=places.root))
+    qemu = places.libvirt / "etc-libvirt" / "qemu.conf"
+    qemu.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    qemu.write_text(QEMU_CONF)
+    return [program, "--config", str(daemon)]
 
 
 def podman_environment(places: LabPlaces) -> dict[str, str]:
@@ -93,6 +161,11 @@ def _path() -> str:
     return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
-def engine(lab: str, places: LabPlaces) -> PodmanEngine:
-    """The lab's engine. The bubble must run for its calls to succeed."""
-    return PodmanEngine(lab, places.socket, limits=container_limits())
+def engine(lab: str, places: LabPlaces) -> Engine:
+    """The lab's engine. The bubble must run for its calls to succeed. Raises BadFile."""
+    ground = machines.load(places)
+    containers = PodmanEngine(lab, places.socket, limits=container_limits())
+    if ground is None:
+        return containers
+    virtual = LibvirtEngine(places, ground.hardware)
+    return virtual if ground.alone else MixedEngine(containers, virtual, [*ground.memory, TARGET])

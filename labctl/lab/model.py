@@ -154,6 +154,11 @@ class Lab(Frozen):
         """Where the nodes' BMCs listen."""
         return self.network(self.fencing.network).bridge
 
+    @property
+    def has_machines(self) -> bool:
+        """Whether any node is a virtual machine; the target is one, too, then."""
+        return any(node.mode == "vm" for node in self.nodes)
+
     def node(self, name: str) -> NodeSpec:
         """A node by short or full name; UsageError names the nearest and lists all."""
         for node in self.nodes:

@@ -87,7 +87,7 @@ def observe(
             target=machine.state if machine else State.MISSING,
             machine_current=machine is None
             or machine.spec_hash == driver.appliance(lab, places).spec_hash(machine.image),
-            config_current=disks.current(lab, places),
+            config_current=disks.current(lab, places, on_host=driver.disks_on_host),
             nodes={name: driver.answered(member.rest) for name, member in members.items()},
         )
     return Observed(image=image, bubble=True, machines=machines, members=members, storage=storage)

@@ -18,8 +18,9 @@ from labctl.lab import copying, lock, record, snapshot, swap
 from labctl.lab.model import Lab
 from labctl.lab.plan import Until
 from labctl.lab.record import Record
+from labctl.lab.request import Request, described
 from labctl.lab.snapshot import TREE, Snapshot
-from labctl.lab.up import Progress, Request, bring_up_held, described
+from labctl.lab.up import Progress, bring_up_held
 from labctl.places import LabPlaces, image_store
 from labctl.wait import wait_until
 

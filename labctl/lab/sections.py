@@ -44,7 +44,8 @@ class Frozen(BaseModel):
 class Cluster(Frozen):
     """The cluster: links are network names, the first is corosync's link 0.
 
-    dc_deadtime: Pacemaker's own notation; token_ms: corosync's totem token, its default when None.
+    dc_deadtime: Pacemaker's own notation; token_ms: corosync's totem token, its default when None;
+    op_timeout: of operations that say none of their own, Pacemaker's default when None.
     """
 
     name: ClusterName
@@ -52,6 +53,7 @@ class Cluster(Frozen):
     properties: Mapping[PropertyName, Property] = Field(default_factory=dict)
     dc_deadtime: Duration = "2s"
     token_ms: Annotated[int, Field(strict=True, ge=100, le=600_000)] | None = None
+    op_timeout: Duration | None = None
 
 
 class Credentials(Frozen):

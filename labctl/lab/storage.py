@@ -13,7 +13,7 @@ from labctl.places import LabPlaces, lab_places
 from labctl.probe.facts import Facts, NodeFacts, StorageFacts
 from labctl.storage import disks
 from labctl.storage.base import LIO, NONE, PORT, TARGET, USERSPACE, Choice, Driver
-from labctl.storage.choose import choose, userspace_lacks
+from labctl.storage.choose import choose, choose_for_machines, userspace_lacks
 from labctl.storage.trial import trial
 
 
@@ -33,6 +33,8 @@ def asked_for(lab: Lab, wanted: str | None, before: str) -> Lab:
 
 def choice(lab: Lab) -> Choice:
     """The driver for this lab on this host; lab.family must be resolved. Raises HostLacks."""
+    if lab.has_machines:
+        return choose_for_machines(lab.storage.driver)
     able = lab.family != "auto" and load_family(lab.family).values["qemu_iscsi"] == "yes"
     wanted = lab.storage.driver
     return choose(
@@ -51,6 +53,10 @@ def driver(lab: Lab, until: Until = Until.ALL) -> Driver | None:
     """The lab's driver; None without storage, or when `up` stops before it."""
     if lab.storage.driver == NONE or not until.with_storage:
         return None
+    if lab.has_machines:
+        from labctl.storage.vm import VmLio
+
+        return VmLio()
     if lab.storage.driver == USERSPACE:
         from labctl.storage.userspace import Userspace
 
@@ -65,7 +71,7 @@ def serve(driver: Driver, engine: Engine, lab: Lab, places: LabPlaces, image: st
 
     image: id of the node image.  Raises ActionFailed, HostLacks.
     """
-    disks.prepare(lab, places)
+    disks.prepare(lab, places, on_host=driver.disks_on_host)
     driver.prepare(lab, places)
     wanted = driver.appliance(lab, places)
     machine = engine.appliances().get(TARGET)
@@ -73,7 +79,7 @@ def serve(driver: Driver, engine: Engine, lab: Lab, places: LabPlaces, image: st
         engine.remove(TARGET)
         machine = None
     if machine is None:
-        engine.create_appliance(wanted, image, driver.appliance_files())
+        engine.create_appliance(wanted, image, driver.appliance_files(places))
     engine.start(TARGET)
 
 

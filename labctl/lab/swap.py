@@ -15,7 +15,10 @@ from labctl.lab.down import end_processes
 from labctl.places import LabPlaces
 
 # What belongs to the running lab, to its past, or to this module: in no snapshot, and never replaced.
-KEPT = frozenset({"log", "podman.sock", "ready.json", "snapshots", ".restore"})
+KEPT = frozenset(
+    {"log", "podman.sock", "libvirt-sock", "libvirt-sock-ro", "libvirt-admin-sock", "ready.json", "snapshots",
+     ".restore"}
+)  # fmt: skip
 
 
 def content(places: LabPlaces) -> list[str]:

@@ -6,45 +6,23 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from labctl.bubble import freeze
 from labctl.bubble import start as bubble
 from labctl.cluster import secrets
-from labctl.errors import ActionFailed, UsageError
+from labctl.errors import ActionFailed
 from labctl.host.needs import require_podman
 from labctl.image.build import BuiltImage, build, find_image
 from labctl.image.store import ImageStore
-from labctl.lab import apply, capture, lock, record, storage, swap, waits
+from labctl.lab import apply, capture, lock, machines, record, storage, swap, waits
 from labctl.lab import bubble as lab_bubble
-from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
 from labctl.lab.observe import Observed, StorageSeen, observe
 from labctl.lab.plan import Action, Do, Until, plan
-from labctl.lab.record import Record
+from labctl.lab.request import Request, described, remember
 from labctl.places import LabPlaces, image_store, lab_places
 
 ROUNDS = 4  # each round heals what the one before brought to light
-
-
-@dataclass(frozen=True)
-class Request:
-    """How `up` was called; None is "as before, or as the file says".
-
-    label: take a snapshot of a lab that was made from nothing.
-    """
-
-    lab: str
-    file: Path | None = None
-    overrides: tuple[Path, ...] = ()
-    scenario: str | None = None
-    nodes: int | None = None
-    family: str | None = None
-    storage: str | None = None
-    until: Until = Until.ALL
-    dry_run: bool = False
-    label: bool = True
-    patience: float = 0.0
 
 
 @dataclass
@@ -126,7 +104,25 @@ def bring_up_held(request: Request, progress: Progress) -> Outcome:
             progress.say("building the node image; this happens once")
             image = build(lab.family, store=store, on_line=progress.say)
     lab = storage.resolved(lab.model_copy(update={"family": image.family}))
-    actions = _carry_out(lab, places, image, images=store.graph_root, request=request, progress=progress)
+    ground = None
+    if lab.has_machines:
+        with progress.during("machines"):
+            ground = machines.choose(lab, places, image, store=store, say=progress.say)
+        lab = machines.fitted(lab, ground)
+    context = apply.Context(
+        lab=lab,
+        places=places,
+        image=image,
+        secrets=_secrets(lab, places),
+        engine=lab_bubble.engine(lab.name, places),
+        images=store.graph_root,
+        say=progress.say,
+        driver=storage.driver(lab),
+        until=request.until,
+        ground=ground,
+    )
+    remember(lab, places, image, request, before)
+    actions = _carry_out(context, progress)
     made = {action.node for action in actions if action.do is Do.CREATE_NODE}
     if request.label and before is None and made == {node.name for node in lab.nodes}:
         with progress.during("snapshot"):
@@ -144,32 +140,6 @@ def _finish_what_was_killed(places: LabPlaces, progress: Progress) -> None:
         progress.say("finished the restore that was killed")
 
 
-def described(request: Request, before: Record | None) -> Lab:
-    """The lab as its file says, with what earlier calls of `up` asked for. Raises BadFile, UsageError."""
-    file, overrides, scenario = request.file, request.overrides, request.scenario
-    nodes, family = request.nodes, request.family
-    if before is not None:
-        file = file or (Path(before.file) if before.file else None)
-        overrides = overrides or tuple(Path(name) for name in before.overrides)
-        scenario = scenario or before.scenario or None
-        nodes = nodes or (before.nodes if not request.scenario and not request.file else None)
-        if family not in (None, "auto", before.family):
-            raise UsageError(
-                f"Lab {request.lab} was made of the family {before.family}, not {family}.",
-                mend=f"labctl down --lab {request.lab} && labctl up --lab {request.lab} --family {family}",
-            )
-        family = before.family
-        if nodes not in (None, before.nodes):
-            # A cluster that loses or gains machines behind its back loses its quorum.
-            raise UsageError(
-                f"Lab {request.lab} has {before.nodes} nodes, not {nodes}.",
-                mend=f"labctl down --lab {request.lab} && labctl up --lab {request.lab} --nodes {nodes}",
-            )
-    lab = load_lab(request.lab, file=file, overrides=overrides, scenario=scenario, nodes=nodes)
-    lab = lab.model_copy(update={"family": family}) if family else lab
-    return storage.asked_for(lab, request.storage, before.storage if before else "")
-
-
 def _look_only(lab: Lab, places: LabPlaces, image: BuiltImage | None, until: Until) -> Observed:
     """What there is, without starting anything."""
     image_id = image.id if image else ""
@@ -179,22 +149,8 @@ def _look_only(lab: Lab, places: LabPlaces, image: BuiltImage | None, until: Unt
     return observe(lab_bubble.engine(lab.name, places), lab, places, image=image_id, driver=driver)
 
 
-def _carry_out(
-    lab: Lab, places: LabPlaces, image: BuiltImage, *, images: Path, request: Request, progress: Progress
-) -> list[Action]:
-    context = apply.Context(
-        lab=lab,
-        places=places,
-        image=image,
-        secrets=_secrets(lab, places),
-        engine=lab_bubble.engine(lab.name, places),
-        images=images,
-        say=progress.say,
-        driver=storage.driver(lab),
-        until=request.until,
-    )
-    wanted = storage.driver(lab, request.until)
-    _remember(lab, places, image, request)
+def _carry_out(context: apply.Context, progress: Progress) -> list[Action]:
+    places, until = context.places, context.until
     done: list[Action] = []
     if bubble.find(places) is None:
         with progress.during("bubble"):
@@ -204,28 +160,34 @@ def _carry_out(
     try:
         for number in range(ROUNDS):
             with progress.during("nodes"):
-                observed = observe(context.engine, lab, places, image=image.id, driver=wanted)
-                actions = plan(lab, observed, request.until)
+                observed = _observe(context)
+                actions = plan(context.lab, observed, until)
                 apply.apply(actions, context, observed.members)
             done += actions
             if number and not actions:
                 return done
-            if not actions and _at_rest(observed, request.until):
+            if not actions and _at_rest(observed, until):
                 return done
-            _wait_for(context, observed, actions, request.until, progress)
+            _wait_for(context, actions, progress)
         raise ActionFailed(
-            f"Lab {lab.name} does not come to rest: after {ROUNDS} rounds there was still something to mend.",
+            f"Lab {context.lab.name} does not come to rest: after {ROUNDS} rounds there was more to do.",
             details="\n".join(f"{action.node}: {action.do.value} ({action.reason})" for action in actions),
-            mend=f"labctl validate --lab {lab.name}",
+            mend=f"labctl validate --lab {context.lab.name}",
         )
     finally:
         context.engine.close()
 
 
-def _wait_for(
-    context: apply.Context, observed: Observed, actions: list[Action], until: Until, progress: Progress
-) -> None:
+def _observe(context: apply.Context) -> Observed:
+    driver = context.driver if context.until.with_storage else None
+    return observe(
+        context.engine, context.lab, context.places, image=context.image.id, driver=driver
+    )  # fmt: skip
+
+
+def _wait_for(context: apply.Context, actions: list[Action], progress: Progress) -> None:
     """Wait for what the actions set going, as far as `until` asks."""
+    until = context.until
     started = any(action.do in (Do.START_NODE, Do.THAW_NODE) for action in actions)
     if until is Until.NODES or started:
         with progress.during("nodes"):
@@ -234,10 +196,7 @@ def _wait_for(
         if until is Until.NODES:
             return
         # What a node that was off brings along is seen only now.
-        again = observe(
-            context.engine, context.lab, context.places, image=observed.image,
-            driver=storage.driver(context.lab, until),
-        )  # fmt: skip
+        again = _observe(context)
         more = plan(context.lab, again, until)
         apply.apply(more, context, again.members)
     with progress.during("cluster"):
@@ -247,9 +206,7 @@ def _wait_for(
     if until.with_storage and context.driver:
         with progress.during("storage"):
             # Nodes that were made without the disks do not log in by themselves.
-            seen = observe(
-                context.engine, context.lab, context.places, image=observed.image, driver=context.driver
-            )
+            seen = _observe(context)
             late = [
                 action
                 for action in plan(context.lab, seen, until)
@@ -276,23 +233,3 @@ def _at_rest(observed: Observed, until: Until) -> bool:
 def _secrets(lab: Lab, places: LabPlaces) -> secrets.Secrets:
     places.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     return secrets.load_or_make(places.secrets, lab.name)
-
-
-def _remember(lab: Lab, places: LabPlaces, image: BuiltImage, request: Request) -> None:
-    before = record.load(places.record, lab.name)
-    record.save(
-        places.record,
-        Record(
-            lab=lab.name,
-            family=lab.family,
-            image=image.id,
-            mode="container",
-            until=request.until.value,
-            nodes=len(lab.nodes),
-            file=str(request.file.resolve()) if request.file else before.file if before else "",
-            overrides=tuple(str(path.resolve()) for path in request.overrides)
-            or (before.overrides if before else ()),
-            scenario=request.scenario or (before.scenario if before else ""),
-            storage=lab.storage.driver,
-        ),
-    )

@@ -43,6 +43,7 @@ def machine(lab: Lab, places: LabPlaces) -> Appliance:
         argv=(PROGRAM, "serve", "--config", CONFIG),
         network=lab.storage.network,
         address=str(lab.storage.address),
+        prefix=lab.network(lab.storage.network).subnet.prefixlen,
         mounts=((str(places.disks), DISKS_INSIDE), (str(places.target), CONFIG_INSIDE)),
     )
 

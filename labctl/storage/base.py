@@ -51,6 +51,11 @@ class Driver(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def disks_on_host(self) -> bool:
+        """Whether the disks are files in the lab's folder; else the target's machine makes its own."""
+        ...
+
     def prepare(self, lab: Lab, places: LabPlaces) -> None:
         """Make the host ready for the target; again and again. Raises HostLacks, ActionFailed."""
         ...
@@ -59,7 +64,7 @@ class Driver(Protocol):
         """The target's machine."""
         ...
 
-    def appliance_files(self) -> list[File]:
+    def appliance_files(self, places: LabPlaces) -> list[File]:
         """What the target's machine needs beside the node image and its mounted folders."""
         ...
 
@@ -67,7 +72,7 @@ class Driver(Protocol):
         """What a node needs before its first boot; login: it is to log in by itself then."""
         ...
 
-    def update(self, engine: Engine, lab: Lab) -> None:
+    def update(self, engine: Engine, lab: Lab, places: LabPlaces) -> None:
         """Bring the running target to its configuration file. Raises ActionFailed, with its words."""
         ...
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from labctl.errors import HostLacks, LabError
+from labctl.errors import HostLacks, LabError, UsageError
 from labctl.host.needs import Finding
 from labctl.run import run
 from labctl.storage.base import LIO, NONE, USERSPACE, Choice
@@ -34,6 +34,18 @@ def choose(wanted: str, *, lio: str, userspace: str) -> Choice:
     if not userspace:
         return Choice(USERSPACE, f"the kernel's own cannot be had: {lio}")
     return Choice(NONE, f"neither driver can run here (lio: {lio}; userspace: {userspace})")
+
+
+def choose_for_machines(wanted: str) -> Choice:
+    """The driver of a lab of virtual machines. Raises UsageError for one that they do not need."""
+    if wanted == NONE:
+        return Choice(NONE, "asked for")
+    if wanted == USERSPACE:
+        raise UsageError(
+            "Virtual machines have kernels of their own; the userspace driver is for containers.",
+            mend="labctl up --mode vm --storage lio",
+        )
+    return Choice(LIO, "every machine has a kernel of its own, with target and initiator")
 
 
 def _mend(wanted: str, other: str) -> str:

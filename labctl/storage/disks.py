@@ -15,24 +15,30 @@ if TYPE_CHECKING:
     from labctl.places import LabPlaces
 
 
-def current(lab: Lab, places: LabPlaces) -> bool:
-    """Whether the configuration is what the model says. Raises ActionFailed for a damaged disk."""
+def current(lab: Lab, places: LabPlaces, *, on_host: bool) -> bool:
+    """Whether the configuration is what the model says. Raises ActionFailed for a damaged disk.
+
+    on_host: the disks are files in the lab's folder (Driver.disks_on_host), here and below.
+    """
     known = _configuration(places)
-    _check(lab, places, known)
+    if on_host:
+        _check(lab, places, known)
     return known == saveconfig.document(lab)
 
 
-def prepare(lab: Lab, places: LabPlaces) -> None:
+def prepare(lab: Lab, places: LabPlaces, *, on_host: bool) -> None:
     """Make the sparse files that are missing and write the configuration.
 
     A file that was there before and is gone, or shorter, is not made anew: its data would be
     lost without a word.  Raises ActionFailed for such a one, HostLacks when the disk is full.
     """
-    _check(lab, places, _configuration(places))
+    images = _images(lab, places) if on_host else {}
+    if on_host:
+        _check(lab, places, _configuration(places))
     try:
         for folder in (places.disks, places.target):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path, size in _images(lab, places).items():
+        for path, size in images.items():
             if not path.exists():
                 with path.open("xb") as image:
                     image.truncate(size)

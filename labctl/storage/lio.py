@@ -18,7 +18,7 @@ from labctl.errors import ActionFailed, HostLacks, LabError
 from labctl.places import lab_places
 from labctl.probe.facts import TargetSeen
 from labctl.storage import asked, lio_host, lio_kernel, lio_node, saveconfig
-from labctl.storage.base import CONFIG, PORT, PROGRAM, TARGET, NodeDisks
+from labctl.storage.base import CONFIG, LIO, PORT, PROGRAM, TARGET, NodeDisks
 from labctl.storage.lio_host import Claim
 from labctl.storage.lio_link import FILE, Link, Plan
 from labctl.storage.lio_session import LOOPBACK, Account, Initiator
@@ -34,7 +34,8 @@ STATE_FILE = f"{lio_node.STATE}/sessions/{lio_node.FILE}.json"
 class Lio:
     """labctl.storage.base.Driver with the kernel's own target and initiator."""
 
-    name = "lio"
+    name = LIO
+    disks_on_host = True
 
     def prepare(self, lab: Lab, places: LabPlaces) -> None:
         """Claim the kernel's one target of this name, load the modules, have iscsid run. Can be repeated.
@@ -69,7 +70,7 @@ class Lio:
     def appliance(self, lab: Lab, places: LabPlaces) -> Appliance:
         return asked.machine(lab, places)
 
-    def appliance_files(self) -> list[File]:
+    def appliance_files(self, places: LabPlaces) -> list[File]:  # noqa: ARG002 (they are mounted)
         source = resources.files("labctl.storage").joinpath("lio_target.py").read_bytes()
         return [File(PROGRAM, b"#!/usr/bin/python3 -I\n" + source, mode=0o755)]
 
@@ -82,9 +83,9 @@ class Lio:
         del login
         return Userspace().node_files(lab, login=False) if lab.family == "debian" else []
 
-    def update(self, engine: Engine, lab: Lab) -> None:
+    def update(self, engine: Engine, lab: Lab, places: LabPlaces) -> None:
         """Bring the running target to its configuration; nodes that are logged in see new disks."""
-        self.prepare(lab, lab_places(lab.name))
+        self.prepare(lab, places)
         engine.node(TARGET).run(["labctl-target", "apply", CONFIG], timeout=60)
         link = _link(lab)
         for node in lab.nodes:

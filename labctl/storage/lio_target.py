@@ -6,17 +6,23 @@ Parses on Python 3.9.
 
     labctl-target serve [--config FILE]   serve until SIGTERM; portals are bound in this network namespace
     labctl-target apply FILE              bring the running target to the document
+    labctl-target cut ADDRESS …           end what these have under way; 0 when nothing is left
     labctl-target show                    what is served, as JSON
+
+--own-disks, after serve or apply: make the files of disks that are not there yet.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import importlib
 import json
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +30,9 @@ from typing import Any
 CONFIG = "/etc/target/saveconfig.json"
 LOCK = "/run/labctl-target.lock"
 FABRIC = "iscsi"
+OWN_DISKS = "--own-disks"
+CUT_SECONDS = 10.0
+SESSIONS = "/sys/kernel/config/target/iscsi/*/tpgt_*/acls/*/info"
 
 
 class Refused(Exception):
@@ -33,14 +42,20 @@ class Refused(Exception):
 def main(words: list[str]) -> int:
     """The program. Exit code 0, 1 for a refusal (stderr says which), 2 for wrong words."""
     verb, rest = (words[0], words[1:]) if words else ("", [])
+    own = OWN_DISKS in rest
+    rest = [word for word in rest if word != OWN_DISKS]
     config = rest[-1] if rest else CONFIG
     try:
+        if own and verb in ("serve", "apply"):
+            make_disks(load(config))
         if verb == "serve":
             return serve(config)
         if verb == "apply" and rest:
             with held():
                 bring(load(config), portals=False)
             return 0
+        if verb == "cut" and rest:
+            return cut(rest)
         if verb == "show":
             sys.stdout.write(json.dumps(shown(load(CONFIG))) + "\n")
             return 0
@@ -211,6 +226,44 @@ def rest(document: dict[str, Any]) -> None:
         for _, tpg, _ in _served(rts, document):
             tpg.enable = False
         _close(rts, document)
+
+
+def make_disks(document: dict[str, Any]) -> None:
+    """Sparse files for the disks that have none yet. Raises OSError."""
+    for entry in document["storage_objects"]:
+        path = Path(entry["dev"])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            with path.open("xb") as image:
+                image.truncate(entry["size"])
+
+
+def cut(addresses: list[str]) -> int:
+    """Close every connection from these addresses, and wait until none of their sessions is left.
+
+    LIO gives a session up only when what it had under way has ended (iscsit_close_connection()).
+    """
+    for address in addresses:
+        # ss(8) -K; the command is there with iproute2, the kernel's part with INET_DIAG_DESTROY.
+        argv = ["ss", "--kill", "--no-header", "--tcp", "dst", address]
+        subprocess.run(argv, check=False, capture_output=True, timeout=CUT_SECONDS)
+    deadline = time.monotonic() + CUT_SECONDS
+    while left := _connected(addresses):
+        if time.monotonic() > deadline:
+            sys.stderr.write(f"labctl-target: still connected: {', '.join(left)}\n")
+            return 1
+        time.sleep(0.05)
+    return 0
+
+
+def _connected(addresses: list[str]) -> list[str]:
+    """Those of the addresses that a session of the kernel's target names."""
+    found = set()
+    for name in glob.glob(SESSIONS):  # noqa: PTH207
+        with contextlib.suppress(OSError):
+            words = Path(name).read_text(encoding="utf-8").split()
+            found |= {address for address in addresses if address in words}
+    return sorted(found)
 
 
 # -- looking -------------------------------------------------------------------------------

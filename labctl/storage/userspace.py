@@ -13,7 +13,7 @@ from labctl.engine.base import Appliance, Engine, File
 from labctl.errors import ActionFailed, LabError
 from labctl.probe.facts import TargetSeen
 from labctl.storage import asked
-from labctl.storage.base import CONFIG, PORT, TARGET, NodeDisks
+from labctl.storage.base import CONFIG, PORT, TARGET, USERSPACE, NodeDisks
 from labctl.storage.innode.records import ROOTS, record_path, record_text
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ SESSION_EXISTS = 15  # iscsiadm(8)
 class Userspace:
     """labctl.storage.base.Driver without any help of the kernel's SCSI."""
 
-    name = "userspace"
+    name = USERSPACE
+    disks_on_host = True
 
     def prepare(self, lab: Lab, places: LabPlaces) -> None:
         """Nothing: all of it runs in the lab's own machines."""
@@ -55,14 +56,14 @@ class Userspace:
     def appliance(self, lab: Lab, places: LabPlaces) -> Appliance:
         return asked.machine(lab, places)
 
-    def appliance_files(self) -> list[File]:
+    def appliance_files(self, places: LabPlaces) -> list[File]:  # noqa: ARG002 (they are mounted)
         return [*_library(), _program("labctl-target")]
 
     def node_files(self, lab: Lab, *, login: bool) -> list[File]:
         files = [*_library(), *(_program(name) for name in PROGRAMS), *_units()]
         return files + (_login_files(lab) if login else [])
 
-    def update(self, engine: Engine, lab: Lab) -> None:  # noqa: ARG002 (the file says it all)
+    def update(self, engine: Engine, lab: Lab, places: LabPlaces) -> None:  # noqa: ARG002 (the file says it all)
         engine.node(TARGET).run(["labctl-target", "apply", CONFIG], timeout=60)
 
     def started(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:

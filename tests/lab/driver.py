@@ -18,8 +18,7 @@ from labctl.bubble import start as bubble
 from labctl.bubble.start import Bubble
 from labctl.cluster import state
 from labctl.cluster.state import ClusterView, Member
-from labctl.engine.base import State
-from labctl.engine.podman import PodmanEngine
+from labctl.engine.base import Engine, State
 from labctl.errors import LabError
 from labctl.lab import bubble as lab_bubble
 from labctl.places import LabPlaces, lab_places
@@ -59,7 +58,7 @@ class Driver:
         assert name.startswith("t-")
         self.name = name
         self.log = ROOT  # where started commands write; the fixture sets it
-        self._engine: PodmanEngine | None = None
+        self._engine: Engine | None = None
 
     # -- the command line -------------------------------------------------------------------
 
@@ -107,7 +106,7 @@ class Driver:
         return lab_places(self.name)
 
     @property
-    def engine(self) -> PodmanEngine:
+    def engine(self) -> Engine:
         if self._engine is None:
             self._engine = lab_bubble.engine(self.name, self.places)
         return self._engine

@@ -94,9 +94,9 @@ def test_a_lab_keeps_its_driver(lab: Lab) -> None:
 
 
 def test_disks_are_made_sparse_private_and_in_their_size(lab: Lab, places: LabPlaces) -> None:
-    assert not disks.current(lab, places)
-    disks.prepare(lab, places)
-    assert disks.current(lab, places)
+    assert not disks.current(lab, places, on_host=True)
+    disks.prepare(lab, places, on_host=True)
+    assert disks.current(lab, places, on_host=True)
     for disk in lab.storage.disks:
         about = (places.disks / f"{disk.name}.img").stat()
         assert (about.st_size, about.st_blocks, about.st_mode & 0o777) == (disk.size * MIB, 0, 0o600)
@@ -104,22 +104,22 @@ def test_disks_are_made_sparse_private_and_in_their_size(lab: Lab, places: LabPl
 
 
 def test_what_is_on_a_disk_stays(lab: Lab, places: LabPlaces) -> None:
-    disks.prepare(lab, places)
+    disks.prepare(lab, places, on_host=True)
     with (places.disks / "sdb.img").open("r+b") as image:
         image.write(b"precious")
-    disks.prepare(lab, places)
+    disks.prepare(lab, places, on_host=True)
     with (places.disks / "sdb.img").open("rb") as image:
         assert image.read(8) == b"precious"
 
 
 def test_a_disk_that_is_gone_or_cut_short_is_never_made_anew(lab: Lab, places: LabPlaces) -> None:
-    disks.prepare(lab, places)
+    disks.prepare(lab, places, on_host=True)
     (places.disks / "sdb.img").unlink()
     with (places.disks / "sdc.img").open("r+b") as image:
         image.truncate(MIB)
     for call in (disks.prepare, disks.current):
         with pytest.raises(ActionFailed) as caught:
-            call(lab, places)
+            call(lab, places, on_host=True)
         assert "sdb.img is gone" in caught.value.details
         assert "sdc.img has 1048576 bytes" in caught.value.details
         assert "snapshot restore" in caught.value.mend
@@ -127,35 +127,35 @@ def test_a_disk_that_is_gone_or_cut_short_is_never_made_anew(lab: Lab, places: L
 
 
 def test_a_disk_that_changes_its_size_is_refused(lab: Lab, places: LabPlaces) -> None:
-    disks.prepare(lab, places)
+    disks.prepare(lab, places, on_host=True)
     smaller = resized(lab, "sdd", 1024)
     with pytest.raises(ActionFailed) as caught:
-        disks.current(smaller, places)
+        disks.current(smaller, places, on_host=True)
     assert "sdd.img was made with" in caught.value.details
 
 
 def test_a_disk_that_leaves_the_description_is_named_and_its_file_stays(lab: Lab, places: LabPlaces) -> None:
-    disks.prepare(lab, places)
+    disks.prepare(lab, places, on_host=True)
     two = lab.model_copy(update={"storage": lab.storage.model_copy(update={"disks": lab.storage.disks[:2]})})
     assert disks.leaving(two, places) == ["sdd"]
-    assert not disks.current(two, places)
-    disks.prepare(two, places)
+    assert not disks.current(two, places, on_host=True)
+    disks.prepare(two, places, on_host=True)
     assert (places.disks / "sdd.img").exists()
     assert disks.leaving(two, places) == []
 
 
 def test_a_damaged_configuration_is_written_anew(lab: Lab, places: LabPlaces) -> None:
-    disks.prepare(lab, places)
+    disks.prepare(lab, places, on_host=True)
     (places.target / "saveconfig.json").write_text("{")
-    assert not disks.current(lab, places)
-    disks.prepare(lab, places)
+    assert not disks.current(lab, places, on_host=True)
+    disks.prepare(lab, places, on_host=True)
     assert json.loads((places.target / "saveconfig.json").read_text()) == saveconfig.document(lab)
 
 
 def test_a_folder_that_cannot_be_written_is_the_hosts_lack(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "disks").write_text("a file where the folder belongs")
     with pytest.raises(HostLacks):
-        disks.prepare(lab, LabPlaces("spike", tmp_path))
+        disks.prepare(lab, LabPlaces("spike", tmp_path), on_host=True)
 
 
 def resized(lab: Lab, name: str, size: int) -> Lab:

@@ -1,0 +1,88 @@
+"""What a virtual machine needs on its disk that a container gets from outside. Pure."""
+
+from __future__ import annotations
+
+import shlex
+import uuid
+from typing import TYPE_CHECKING
+
+from labctl.engine.base import Appliance, File
+from labctl.engine.domain import APPLIANCE_TARGET, mac
+
+if TYPE_CHECKING:
+    from labctl.lab.model import Interface, Lab, NodeSpec
+
+PROFILES = "/etc/NetworkManager/system-connections"
+UNITS = "/etc/systemd/system"
+# The program binds the machine's address. $$ is systemd's way to write $.
+AWAIT_ADDRESS = (
+    'n=0; until ip -4 -o address | grep -qF " {address}/"; do '
+    "n=$$((n+1)); [ $$n -lt 600 ] || exit 1; sleep 0.1; done"
+)
+# slirp4netns(1): its name server.
+RESOLVER = "10.0.2.3"
+# Nothing of a cluster and no time service: the machine has one task.
+APPLIANCE_UNITS = {
+    APPLIANCE_TARGET: """\
+[Unit]
+Description=The one program of this machine
+Requires=basic.target labctl-appliance.service
+Wants=NetworkManager.service qemu-guest-agent.service
+After=basic.target
+AllowIsolate=yes
+""",
+    "labctl-appliance.service": """\
+[Unit]
+Description={name}
+Wants=NetworkManager.service
+After=NetworkManager.service sys-kernel-config.mount
+[Service]
+ExecStartPre=/bin/sh -c '{wait}'
+ExecStart={program}
+Restart=on-failure
+RestartSec=1
+StandardOutput=journal+console
+StandardError=journal+console
+""",
+}  # fmt: skip
+
+
+def network_files(lab: Lab, node: NodeSpec) -> list[File]:
+    """A NetworkManager profile for each of the node's legs."""
+    return [_profile(lab, node, leg) for leg in node.interfaces]
+
+
+def appliance_files(appliance: Appliance) -> list[File]:
+    """The appliance's name, address, and the unit that runs its program."""
+    values = {
+        "name": appliance.name,
+        "wait": AWAIT_ADDRESS.format(address=appliance.address),
+        "program": shlex.join(appliance.argv),
+    }
+    text = profile("eth0", mac(appliance.name, "eth0"), f"{appliance.address}/{appliance.prefix}", "")
+    return [
+        File("/etc/hostname", f"{appliance.hostname}\n".encode()),
+        File(f"{PROFILES}/eth0.nmconnection", text.encode(), mode=0o600),
+        *(
+            File(f"{UNITS}/{unit}", (content.format(**values) if "{" in content else content).encode())
+            for unit, content in APPLIANCE_UNITS.items()
+        ),
+    ]
+
+
+def _profile(lab: Lab, node: NodeSpec, leg: Interface) -> File:
+    network = lab.network(leg.network)
+    address = f"{leg.address}/{network.subnet.prefixlen}"
+    way_out = "" if network.internal else str(network.bridge)
+    text = profile(leg.name, mac(node.name, leg.name), address, way_out)
+    return File(f"{PROFILES}/{leg.name}.nmconnection", text.encode(), mode=0o600)
+
+
+def profile(name: str, hardware: str, address: str, gateway: str) -> str:
+    """A keyfile (nm-settings-keyfile(5)). gateway: the way outside, "" for none."""
+    lines = ["[connection]", f"id={name}", f"uuid={uuid.uuid5(uuid.NAMESPACE_DNS, f'{name} {address}')}",
+             "type=ethernet", f"interface-name={name}", "autoconnect=true", "",
+             "[ethernet]", f"mac-address={hardware}", "",
+             "[ipv4]", "method=manual", f"address1={address}{',' if gateway else ''}{gateway}"]  # fmt: skip
+    lines += [f"dns={RESOLVER};"] if gateway else ["never-default=true"]
+    return "\n".join([*lines, "", "[ipv6]", "method=disabled", ""])

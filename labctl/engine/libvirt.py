@@ -1,0 +1,325 @@
+"""Nodes as virtual machines, through the libvirtd of the lab's own bubble (libvirt-python).
+
+Each machine's disk is an overlay over the family's base (docs/adr/0013-vm-image.md).  Files come into a
+machine that is off by a second, read-only disk that it unpacks at its next boot, and into one that is
+on through its guest agent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labctl.engine import agent, domain, pending
+from labctl.engine.base import Appliance, File, Machine, State
+from labctl.engine.domain import Hardware
+from labctl.engine.guest_files import appliance_files, network_files
+from labctl.engine.libvirt_binding import agent_binding, binding
+from labctl.engine.podman_api import pack
+from labctl.errors import ActionFailed, CommandFailed, HostLacks, LabError, TimedOut
+from labctl.places import LabPlaces
+from labctl.run import Result, run
+from labctl.wait import wait_until
+
+if TYPE_CHECKING:
+    from labctl.lab.model import Lab, NodeSpec
+
+AGENT_SECONDS = 20.0  # s, at pace 1, for the agent itself to answer
+DISK_MIB = 16384  # the overlay's size; the machine's file system grows into it
+CONSOLE_BYTES = 16384
+
+
+class LibvirtNode:
+    """Acts inside one virtual machine."""
+
+    def __init__(self, engine: LibvirtEngine, name: str) -> None:
+        self._engine = engine
+        self._name = name
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def run(
+        self, argv: Sequence[str], *, timeout: float, check: bool = True, stdin: str | None = None
+    ) -> Result:
+        """Run a command as root. The machine itself enforces the time-out, which grows with its pace."""
+        limit = timeout * self._engine.pace
+        words = ["/usr/bin/timeout", "-k", "2", f"{limit:.1f}", *argv]
+        rc, out, err = self._engine.execute(self._name, words, (stdin or "").encode(), limit + 10)
+        result = Result(
+            (f"[{self._name}]", *argv), rc, out.decode(errors="replace"), err.decode(errors="replace")
+        )
+        if rc in (124, 137) and check:
+            raise TimedOut(
+                f"{argv[0]} on {self._name} did not end within {limit:.0f} s.", details=result.describe()
+            )
+        if check and rc != 0:
+            raise CommandFailed(f"{argv[0]} failed on {self._name}.", details=result.describe())
+        return result
+
+    def put(self, files: Sequence[File]) -> None:
+        self._engine.put(self._name, files)
+
+    def get(self, path: str) -> bytes:
+        return self._engine.get(self._name, path)
+
+
+class LibvirtEngine:
+    """One lab's virtual machines. Safe to use from several threads."""
+
+    def __init__(self, places: LabPlaces, hardware: Hardware | None = None, *, pace: float = 1.0) -> None:
+        """hardware: needed to make machines.  pace: of those that are there, without it."""
+        self._places = places
+        self._hardware = hardware
+        self._pace = hardware.pace if hardware else pace
+        self._connected: Any = None
+        self._lock = threading.Lock()
+
+    @property
+    def pace(self) -> float:
+        """How many times longer than under KVM everything in a machine takes; 1 or more."""
+        return self._pace
+
+    # -- machines -------------------------------------------------------------------------
+
+    def observe(self) -> Mapping[str, Machine]:
+        return self._machines(domain.NODE)
+
+    def appliances(self) -> Mapping[str, Machine]:
+        return self._machines(domain.APPLIANCE)
+
+    def _machines(self, role: str) -> Mapping[str, Machine]:
+        machines = {}
+        with self._errors("libvirt does not list the machines"):
+            for found in self._connection().listAllDomains():
+                about = domain.about(found.XMLDesc())
+                if about.get("role") == role:
+                    name, started = found.name(), found.ID()
+                    machines[name] = Machine(
+                        name=name,
+                        state=self._state_of(found),
+                        image=about["image"],
+                        spec_hash=about["spec"],
+                        started=str(started) if started >= 0 else "",
+                        labels=about,
+                    )
+        return machines
+
+    def make_networks(self, lab: Lab) -> list[str]:  # noqa: ARG002 (the bubble has made its bridges)
+        return []
+
+    def create(self, lab: Lab, node: NodeSpec, image: str, files: Sequence[File]) -> None:
+        machine = domain.of_node(lab, node, image, self._folder(node.name))
+        self._create(machine, [*network_files(lab, node), *files])
+
+    def create_appliance(self, appliance: Appliance, image: str, files: Sequence[File]) -> None:
+        machine = domain.of_appliance(appliance, image, self._folder(appliance.name))
+        self._create(machine, [*appliance_files(appliance), *files])
+
+    def _create(self, machine: domain.Machine, files: Sequence[File]) -> None:
+        hardware = self._hardware
+        if hardware is None:
+            raise ActionFailed(f"{machine.name} cannot be made: the lab's machines are not described.")
+        if self._found(machine.name) is not None:
+            raise ActionFailed(f"There is a machine {machine.name} already.")
+        shutil.rmtree(machine.folder, ignore_errors=True)
+        machine.folder.mkdir(mode=0o700, parents=True)
+        (machine.folder / "base").write_text(f"{hardware.disk}\n")
+        # fmt: off
+        run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", hardware.disk,
+             machine.disk, f"{DISK_MIB}M"], timeout=60)
+        # fmt: on
+        pending.add(machine.files, files)
+        with self._errors(f"libvirt refused to make {machine.name}"):
+            self._connection().defineXML(domain.xml(machine, hardware))
+
+    def start(self, name: str) -> None:
+        found = self._domain(name)
+        with self._errors(f"libvirt refused to start {name}", self._room):
+            state = self._state_of(found)
+            if state is State.FROZEN:
+                found.resume()
+            elif state is State.OFF:
+                found.create()
+
+    def stop(self, name: str, *, timeout: float) -> None:
+        found = self._domain(name)
+        if self._state_of(found) is State.ON:
+            with contextlib.suppress(TimedOut):
+                with self._errors(f"libvirt refused to shut {name} down"):
+                    found.shutdown()
+                wait_until(
+                    f"{name} to shut down",
+                    lambda: self._state_of(found) is not State.ON,
+                    timeout=timeout * self.pace,
+                )
+        self.power_off(name)
+
+    def remove(self, name: str) -> None:
+        found = self._found(name)
+        if found is not None:
+            self.power_off(name)
+            with self._errors(f"libvirt refused to remove {name}"):
+                found.undefine()
+        shutil.rmtree(self._folder(name), ignore_errors=True)
+
+    # -- power ----------------------------------------------------------------------------
+
+    def is_on(self, name: str) -> bool:
+        found = self._found(name)
+        return found is not None and self._state_of(found) in (State.ON, State.FROZEN)
+
+    def power_off(self, name: str) -> None:
+        """End the machine's QEMU, frozen or not; libvirt kills one that does not go."""
+        found = self._found(name)
+        if found is None:
+            return
+        api = binding()
+        try:
+            found.destroy()
+        except api.libvirtError as error:
+            if error.get_error_code() != api.VIR_ERR_OPERATION_INVALID:  # it is off already
+                raise self._failed(f"The power of {name} could not be cut", error) from None
+
+    def power_on(self, name: str) -> None:
+        self.start(name)
+
+    def freeze(self, name: str) -> None:
+        with self._errors(f"libvirt refused to freeze {name}"):
+            self._domain(name).suspend()
+
+    def thaw(self, name: str) -> None:
+        with self._errors(f"libvirt refused to thaw {name}", self._room):
+            self._domain(name).resume()
+
+    # -- inside ---------------------------------------------------------------------------
+
+    def node(self, name: str) -> LibvirtNode:
+        return LibvirtNode(self, name)
+
+    def execute(
+        self, name: str, argv: Sequence[str], stdin: bytes, timeout: float
+    ) -> tuple[int, bytes, bytes]:
+        """One command through the agent: exit code, stdout, stderr."""
+        found = self._domain(name)
+        send, patience = agent_binding().qemuAgentCommand, int(AGENT_SECONDS * self.pace)
+
+        def ask(command: dict[str, Any]) -> Any:
+            with self._errors(f"{name} does not answer"):
+                return agent.asked(send(found, json.dumps(command), patience, 0))
+
+        return agent.execute(ask, argv, stdin, timeout)
+
+    def put(self, name: str, files: Sequence[File]) -> None:
+        if not self.is_on(name):
+            self._domain(name)
+            pending.add(self._folder(name) / pending.NAME, files)
+            return
+        argv = ["/usr/bin/tar", "--extract", "--preserve-permissions", "--numeric-owner", "--directory=/"]
+        rc, _, err = self.execute(name, argv, pack(files), AGENT_SECONDS * self.pace)
+        if rc != 0:
+            raise ActionFailed(f"Files could not be placed on {name}.", details=err.decode(errors="replace"))
+
+    def get(self, name: str, path: str) -> bytes:
+        if not self.is_on(name):
+            self._domain(name)
+            found = pending.find(self._folder(name) / pending.NAME, path)
+            if found is None:
+                mend = f"labctl up --lab {self._places.lab}"
+                raise ActionFailed(f"{path} on {name} cannot be read: the machine is off.", mend=mend)
+            return found
+        rc, out, _ = self.execute(name, ["/usr/bin/cat", "--", path], b"", AGENT_SECONDS * self.pace)
+        if rc != 0:
+            raise ActionFailed(f"{path} on {name} is not a file.")
+        return out
+
+    def console(self, name: str) -> str:
+        try:
+            with (self._folder(name) / "console.log").open("rb") as log:
+                log.seek(max(0, log.seek(0, io.SEEK_END) - CONSOLE_BYTES))
+                return "\n".join(log.read().decode(errors="replace").splitlines()[-30:])
+        except OSError:
+            return ""
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connected is not None:
+                with contextlib.suppress(binding().libvirtError):
+                    self._connected.close()
+                self._connected = None
+
+    # -- libvirt --------------------------------------------------------------------------
+
+    def _folder(self, name: str) -> Path:
+        return self._places.vms / name
+
+    def _connection(self) -> Any:
+        with self._lock:
+            if self._connected is None or not self._connected.isAlive():
+                api = binding()
+                try:
+                    self._connected = api.open(self._places.libvirt_uri)
+                except api.libvirtError as error:
+                    raise ActionFailed(
+                        "The lab's libvirt does not answer.",
+                        details=str(error),
+                        mend=f"labctl up --lab {self._places.lab}",
+                    ) from None
+            return self._connected
+
+    def _found(self, name: str) -> Any | None:
+        api, connection = binding(), self._connection()
+        try:
+            return connection.lookupByName(name)
+        except api.libvirtError as error:
+            if error.get_error_code() == api.VIR_ERR_NO_DOMAIN:
+                return None
+            raise self._failed(f"libvirt does not find {name}", error) from None
+
+    def _domain(self, name: str) -> Any:
+        found = self._found(name)
+        if found is None:
+            raise ActionFailed(f"There is no machine {name}.", mend=f"labctl up --lab {self._places.lab}")
+        return found
+
+    def _state_of(self, found: Any) -> State:
+        api = binding()
+        with self._errors("libvirt does not tell a machine's state"):
+            state = found.state()[0]
+        if state in (api.VIR_DOMAIN_PAUSED, api.VIR_DOMAIN_PMSUSPENDED):
+            return State.FROZEN
+        off = (api.VIR_DOMAIN_SHUTOFF, api.VIR_DOMAIN_CRASHED, api.VIR_DOMAIN_NOSTATE)
+        return State.OFF if state in off else State.ON
+
+    @contextlib.contextmanager
+    def _errors(self, what: str, before: Any = None) -> Iterator[None]:
+        """libvirt's errors as ours. before: called first; its own errors say more."""
+        api = binding()
+        if before is not None:
+            before()
+        try:
+            yield
+        except api.libvirtError as error:
+            raise self._failed(what, error) from None
+
+    def _failed(self, what: str, error: Any) -> LabError:
+        return ActionFailed(
+            f"{what}.", details=str(error), mend=f"labctl logs --lab {self._places.lab}"
+        )  # fmt: skip
+
+    def _room(self) -> None:
+        """A machine whose write meets a full disk stands still; going on needs room first."""
+        free = shutil.disk_usage(self._places.root).free
+        if free < 64 * 1024**2:
+            raise HostLacks(
+                f"The disk below {self._places.root} is full ({free // 1024**2} MiB free), so a machine "
+                "would stop at its next write.",
+                mend="make room, then labctl up",
+            )

@@ -1,0 +1,49 @@
+"""Files for a virtual machine that is off: numbered archives on a second, read-only disk.
+
+The machine unpacks those that it has not yet at its next boot (images/vm, vm-init).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from labctl.engine.base import File
+from labctl.engine.podman_api import pack
+
+NAME = "files.tar"
+
+
+def add(disk: Path, files: Sequence[File]) -> None:
+    """Add one more archive to the disk, at once or not at all."""
+    known = [*_archives(disk), pack(files)]
+    temporary = disk.with_suffix(".new")
+    with tarfile.open(temporary, "w") as outer:
+        for number, content in enumerate(known, 1):
+            entry = tarfile.TarInfo(f"{number:04d}.tar")
+            entry.size = len(content)
+            outer.addfile(entry, io.BytesIO(content))
+    temporary.chmod(0o600)
+    temporary.replace(disk)
+
+
+def find(disk: Path, path: str) -> bytes | None:
+    """The newest content of a file on the disk; None when it is not there."""
+    for content in reversed(list(_archives(disk))):
+        with tarfile.open(fileobj=io.BytesIO(content)) as inner, contextlib.suppress(KeyError):
+            found = inner.extractfile(path.lstrip("/"))
+            if found is not None:
+                return found.read()
+    return None
+
+
+def _archives(disk: Path) -> Iterator[bytes]:
+    if disk.exists():
+        with tarfile.open(disk) as outer:
+            for member in outer:
+                content = outer.extractfile(member)
+                if content is not None:
+                    yield content.read()

@@ -1,0 +1,139 @@
+"""A lab's virtual machines: what they are made of, chosen once and kept in the lab's folder.
+
+A host that has less free memory an hour later, or a newer base disk, must not make machines anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from labctl.engine.domain import Hardware
+from labctl.errors import BadFile
+from labctl.image.build import BuiltImage
+from labctl.image.store import ImageStore
+from labctl.image.vm import CMDLINE, build_vm_image, find_vm_image
+from labctl.lab.model import Lab
+from labctl.places import LabPlaces
+from labctl.storage.base import NONE
+from labctl.vm import accel, findings, room
+from labctl.vm.pace import Pace, pace
+
+Say = Callable[[str], None]
+MONITOR_SECONDS = 20  # Pacemaker's own default of operations that say no time-out
+
+
+@dataclass(frozen=True)
+class Ground:
+    """image: id of the base disk.  kind: "kvm" or "tcg", and the reason.  pace: see labctl.vm.pace.
+
+    memory, cpus: of each node, by name; MiB.  alone: there is no container among the nodes.
+    """
+
+    image: str
+    disk: str
+    kernel: str
+    initramfs: str
+    cmdline: str
+    kind: str
+    reason: str
+    pace: float
+    memory: dict[str, int]
+    cpus: dict[str, int]
+    alone: bool
+
+    @property
+    def hardware(self) -> Hardware:
+        """For the engine."""
+        return Hardware(
+            Path(self.disk), Path(self.kernel), Path(self.initramfs), self.cmdline, self.kind, self.pace
+        )
+
+
+def load(places: LabPlaces) -> Ground | None:
+    """The lab's ground; None for one of containers only. Raises BadFile."""
+    try:
+        return Ground(**json.loads(_file(places).read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise BadFile(
+            f"{_file(places)} is damaged.",
+            details=str(error),
+            mend=f"labctl down --lab {places.lab} && labctl up --lab {places.lab} --mode vm",
+        ) from None
+
+
+def choose(lab: Lab, places: LabPlaces, image: BuiltImage, *, store: ImageStore, say: Say) -> Ground:
+    """The ground of a lab that is to have virtual machines; made, and its base disk built, at first.
+
+    Raises HostLacks: no QEMU or libvirt, too little memory or disk.
+    """
+    known = load(places)
+    if known is not None:
+        return known
+    findings.require()
+    base = find_vm_image(image, store=store)
+    if base is None:
+        say("building the disk of the virtual machines; this happens once")
+        base = build_vm_image(image, store=store, on_line=say)
+    fast = accel.acceleration(base, cache=accel.cache_file(), say=say)
+    if fast.kind != "kvm":
+        say(f"the machines are emulated, which is slow: {fast.reason}")
+    mine = [node for node in lab.nodes if node.mode == "vm"]
+    guests = [room.Guest(node.name, node.memory_mib, node.cpus) for node in mine]
+    disks = 0
+    if lab.storage.driver != NONE:
+        guests.append(room.target_guest())
+        disks = sum(disk.size for disk in lab.storage.disks)
+    host = room.read_host(places.root)
+    fit = room.fit(guests, host, fast.kind, disk=places.root, disks_mib=disks)
+    if fit.reason:
+        say(fit.reason)
+    ground = Ground(
+        image=base.id,
+        disk=str(base.disk),
+        kernel=str(base.kernel),
+        initramfs=str(base.initramfs),
+        cmdline=CMDLINE,
+        kind=fast.kind,
+        reason=fast.reason,
+        pace=pace(fast, len(guests), host.processors).factor,
+        memory={node.name: fit.guest(node.name).memory_mib for node in mine},
+        cpus={node.name: fit.guest(node.name).cpus for node in mine},
+        alone=len(mine) == len(lab.nodes),
+    )
+    places.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = _file(places).with_suffix(".new")
+    temporary.write_text(json.dumps(asdict(ground), indent=1) + "\n")
+    os.replace(temporary, _file(places))  # noqa: PTH105
+    return ground
+
+
+def fitted(lab: Lab, ground: Ground | None) -> Lab:
+    """The lab with the sizes and the cluster's time-outs that its virtual machines have."""
+    if ground is None:
+        return lab
+    nodes = tuple(
+        node.model_copy(update={"memory_mib": ground.memory[node.name], "cpus": ground.cpus[node.name]})
+        if node.name in ground.memory
+        else node
+        for node in lab.nodes
+    )
+    speed = Pace(ground.pace)
+    properties = {"stonith-timeout": f"{speed.stonith_seconds}s", **lab.cluster.properties}
+    cluster = lab.cluster.model_copy(
+        update={
+            "token_ms": lab.cluster.token_ms or speed.token_ms,
+            "op_timeout": lab.cluster.op_timeout or f"{speed.operation_seconds(MONITOR_SECONDS)}s",
+            "properties": properties,
+        }
+    )
+    return lab.model_copy(update={"nodes": nodes, "cluster": cluster})
+
+
+def _file(places: LabPlaces) -> Path:
+    return places.root / "machines.json"

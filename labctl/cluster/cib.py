@@ -34,6 +34,9 @@ def first_cib(lab: Lab, empty: str) -> str:
         **lab.cluster.properties,
     }
     _nvpairs(properties, "cib-bootstrap-options", wanted)
+    if lab.cluster.op_timeout:
+        defaults = ET.SubElement(_child(configuration, "op_defaults"), "meta_attributes", id="op-defaults")
+        _nvpairs(defaults, "op-defaults", {"timeout": lab.cluster.op_timeout})
     if lab.fencing.enabled:
         resources, constraints = _child(configuration, "resources"), _child(configuration, "constraints")
         topology = ET.SubElement(configuration, "fencing-topology")

@@ -65,7 +65,12 @@ class Context:
 
     def patience(self, base: float) -> float:
         """A time-out that grows with the number of nodes, which share the host's processors."""
-        return (base + PER_NODE_SECONDS * len(self.lab.nodes)) * (self.ground.pace if self.ground else 1.0)
+        return (base + PER_NODE_SECONDS * len(self.lab.nodes)) * self.pace
+
+    @property
+    def pace(self) -> float:
+        """How many times slower the machines are than they could be; a question costs them as much more."""
+        return self.ground.pace if self.ground else 1.0
 
 
 def apply(actions: Sequence[Action], context: Context, members: Mapping[str, Member]) -> None:

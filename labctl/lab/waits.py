@@ -35,7 +35,7 @@ def await_boot(context: Context) -> None:
             member = state.ask(context.engine.node(node.name))
             if not member.silent or context.engine.is_on(node.name):
                 last_on = time.monotonic()
-            elif time.monotonic() - last_on > OFF_SECONDS:
+            elif time.monotonic() - last_on > OFF_SECONDS * context.pace:
                 raise ActionFailed(f"{node.name} went off while it booted.", details=member.silent)
             return member.booted
 
@@ -44,7 +44,7 @@ def await_boot(context: Context) -> None:
                 f"{node.name} to boot",
                 booted,
                 timeout=context.patience(BOOT_SECONDS),
-                every=0.2,
+                every=0.2 * context.pace,
                 last_seen=lambda: member.silent or "systemd is still starting units",
             )
         except ActionFailed as error:
@@ -73,12 +73,13 @@ def await_cluster(context: Context) -> None:
     """
     last = "no node answers"
     off_since: dict[str, float] = {}
+    limit = OFF_SECONDS * context.pace
 
     def check_machines() -> None:
         for name, machine in context.engine.observe().items():
             if machine.state is not State.OFF:
                 off_since.pop(name, None)
-            elif time.monotonic() - off_since.setdefault(name, time.monotonic()) > OFF_SECONDS:
+            elif time.monotonic() - off_since.setdefault(name, time.monotonic()) > limit:
                 raise ActionFailed(
                     f"{name} went down while the cluster formed and does not come back.",
                     details=last_words(context.engine, name),
@@ -109,7 +110,7 @@ def await_cluster(context: Context) -> None:
             "the cluster to form",
             settled,
             timeout=context.patience(CLUSTER_SECONDS),
-            every=0.15,
+            every=0.15 * context.pace,
             last_seen=lambda: last,
         )
     except TimedOut as error:
@@ -129,7 +130,10 @@ def await_pcsd(context: Context) -> None:
     """Wait until pcsd answers on every node: it starts last, and pcs is of no use without it."""
 
     def one(node: NodeSpec) -> None:
-        script = "until timeout 2 bash -c ': </dev/tcp/127.0.0.1/2224' 2>/dev/null; do sleep 0.2; done"
+        script = (
+            f"until timeout {2 * context.pace:.0f} bash -c ': </dev/tcp/127.0.0.1/2224' 2>/dev/null; "
+            f"do sleep {0.2 * context.pace:.1f}; done"
+        )
         context.engine.node(node.name).run(["sh", "-c", script], timeout=context.patience(BOOT_SECONDS))
 
     together(context.lab.nodes, one, len(context.lab.nodes))
@@ -157,7 +161,7 @@ def await_storage(context: Context) -> None:
                 f"{node.name} to have its disks",
                 there,
                 timeout=context.patience(STORAGE_SECONDS),
-                every=0.15,
+                every=0.15 * context.pace,
                 last_seen=lambda: f"missing: {', '.join(sorted(missing))}",
             )
         except TimedOut as error:

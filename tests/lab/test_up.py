@@ -185,7 +185,13 @@ def test_a_killed_service_of_the_lab_comes_back_by_itself(main: Driver, service:
     wait_until("podman to answer", lambda: main("podman", "--", "ps", check=False).ok, timeout=PATIENCE)
     main.up()
     main.await_online(*ALL)
-    assert "is on" in main.on("node1", *BMC_OF_NODE2, "chassis", "power", "status").stdout
+    # The BMCs are labd's, and it imports for a second or more before it listens.
+    status = [*BMC_OF_NODE2, "chassis", "power", "status"]
+    wait_until(
+        "the BMC to answer",
+        lambda: "is on" in main.on("node1", *status, check=False).stdout,
+        timeout=PATIENCE,
+    )
 
 
 def test_a_killed_bubble_is_like_a_host_that_rebooted(main: Driver) -> None:

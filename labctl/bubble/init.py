@@ -14,6 +14,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -24,7 +25,7 @@ from pathlib import Path
 
 from labctl.bubble import kernel
 from labctl.bubble.forward import listen
-from labctl.bubble.settings import Bridge, Forward, Settings
+from labctl.bubble.settings import MADE, Bridge, Forward, Settings
 from labctl.errors import LabError
 from labctl.run import run, spawn
 
@@ -33,6 +34,7 @@ log = logging.getLogger("labctl.bubble")
 CGROUP = Path("/sys/fs/cgroup")
 RESTARTS_PER_MINUTE = 5
 ESSENTIAL = frozenset({"podman", "labd", "libvirtd"})
+LIBVIRT_ACCOUNTS = ("libvirt-qemu",)  # Debian's; in other families they come with QEMU
 LIBVIRT_FOLDERS = ("etc/libvirt", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun")
 
@@ -48,6 +50,7 @@ def main() -> int:
         private_dev((*DEVICES, "kvm") if settings.machines else DEVICES)
         if settings.machines:
             private_libvirt(Path(settings.root) / "libvirt")
+            own_accounts(Path(settings.root) / "libvirt")
         listeners = [(forward, listen(forward.first, forward.last)) for forward in settings.forwards]
         host_network = os.open("/proc/self/ns/net", os.O_RDONLY)
         own_network(settings.subnets)
@@ -152,8 +155,27 @@ def private_libvirt(folder: Path) -> None:
     for name in LIBVIRT_FOLDERS:
         ours, place = folder / name.replace("/", "-"), Path("/", name)
         ours.mkdir(mode=0o755, parents=True, exist_ok=True)
-        place.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if not place.is_dir():
+            place.mkdir(mode=0o755)
+            with (folder / MADE).open("a") as made:  # labctl.lab.down removes it
+                made.write(f"{place}\n")
         run(["mount", "--bind", str(ours), str(place)], timeout=10)
+
+
+def own_accounts(folder: Path) -> None:
+    """The accounts that libvirt insists on at its start, though our machines run as root (qemu.conf).
+
+    Debian makes them in libvirt-daemon-system, which would also start a libvirtd of the host's.
+    """
+    fields = {"passwd": ":x:64055:64055::/nonexistent:/usr/sbin/nologin", "group": ":x:64055:"}
+    for name, rest in fields.items():
+        known = Path("/etc", name).read_text()
+        missing = [user for user in LIBVIRT_ACCOUNTS if not re.search(rf"(?m)^{user}:", known)]
+        if missing:
+            ours = folder / name
+            ours.write_text(known + "".join(f"{user}{rest}\n" for user in missing))
+            ours.chmod(0o644)
+            run(["mount", "--bind", str(ours), f"/etc/{name}"], timeout=10)
 
 
 def make_bridge(bridge: Bridge) -> None:

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+# In the lab's folder for libvirt: which of the host's folders were made for it.
+MADE = "made"
+
 
 @dataclass(frozen=True)
 class Forward:

@@ -88,6 +88,7 @@ def start(places: LabPlaces, settings: Settings, *, timeout: float = 20.0) -> Bu
     loops.remember(places.root.parent)
     places.ready.unlink(missing_ok=True)
     places.socket.unlink(missing_ok=True)
+    places.libvirt_socket.unlink(missing_ok=True)
     settings_file = places.conf / "bubble.json"
     settings.save(settings_file)
     settings_file.chmod(0o600)
@@ -116,14 +117,15 @@ def start(places: LabPlaces, settings: Settings, *, timeout: float = 20.0) -> Bu
     def answer() -> dict[str, object]:
         if places.ready.exists():
             told: dict[str, object] = json.loads(places.ready.read_text())
-            if "error" in told or places.socket.exists():
+            sockets = [places.socket, *([places.libvirt_socket] if settings.libvirtd else [])]
+            if "error" in told or all(socket.exists() for socket in sockets):
                 return told
         if process.poll() is not None:
             return {"error": log_file.read_text()[-2000:].strip() or "it ended at once"}
         return {}
 
     try:
-        told = wait_until("the lab's podman service", answer, timeout=timeout, every=0.01)
+        told = wait_until("the lab's podman and libvirt", answer, timeout=timeout, every=0.01)
     except BaseException:
         stop(places)
         raise

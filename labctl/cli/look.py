@@ -218,12 +218,15 @@ def validate(
     from labctl.checks.report import as_json as to_json
     from labctl.checks.report import write_junit
     from labctl.lab import bubble as lab_bubble
-    from labctl.lab import storage
+    from labctl.lab import machines, storage, waits
     from labctl.probe.gather import gather, why_no_outside
 
     described_lab = known_lab(places)
     engine = lab_bubble.engine(lab, places)
     until = _until(places)
+    ground = machines.load(places)
+    if ground is not None and until is not Until.NODES:
+        waits.pcsd_answers(engine, described_lab, waits.BOOT_SECONDS, ground.pace)
     with ThreadPoolExecutor(1) as beside:
         looked = beside.submit(storage.look, engine, described_lab, until, try_it=True)
         silent = why_no_outside()

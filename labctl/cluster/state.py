@@ -13,11 +13,15 @@ from labctl.engine.base import Engine, Node, State
 from labctl.errors import LabError
 
 ASK_TIMEOUT = 15.0
+UNITS = ("corosync", "pacemaker", "pcsd")
+LATE = frozenset({"pcsd.service", "pcsd-ruby.service", "multi-user.target"})
 
-# One shell for everything: a unit's state a line, then corosync.conf, then crm_mon's XML.
+# One shell for everything: the units' states, what is still being started, corosync.conf, crm_mon's XML.
 ASK = """
-for unit in corosync pacemaker pcsd; do echo "unit $unit $(systemctl is-active $unit)"; done
-echo "boot $(systemctl is-system-running)"
+echo units $(systemctl is-active corosync pacemaker pcsd)
+state=$(systemctl is-system-running)
+echo "boot $state"
+[ "$state" = running ] || systemctl list-jobs --no-legend --plain | sed 's/^ *[0-9]* */job /'
 if [ -e /etc/corosync/corosync.conf ]; then sed 's/^/conf /' /etc/corosync/corosync.conf; fi
 if systemctl -q is-active pacemaker; then echo xml; crm_mon --output-as=xml 2>/dev/null; fi
 exit 0
@@ -43,6 +47,8 @@ class ClusterView:
 @dataclass(frozen=True)
 class Member:
     """One node's part: its corosync.conf ("" when it has none), its daemons, its view.
+
+    booted: all has started but perhaps pcsd.  pcsd: it runs, or is being started.
 
     rest: the lines that answer what the caller asked beside (see ask).
     """
@@ -81,27 +87,30 @@ def ask(node: Node, beside: str = "") -> Member:
 def parse(text: str) -> Member:
     """Member from the output of ASK."""
     head, _, xml = text.partition("\nxml\n")
-    units: dict[str, bool] = {}
+    units: dict[str, str] = {}
     conf: list[str] = []
     others: list[str] = []
-    booted = False
+    jobs: set[str] = set()
+    boot = ""
     for line in head.splitlines():
         word, _, rest = line.partition(" ")
-        if word == "unit":
-            name, _, state = rest.partition(" ")
-            units[name] = state == "active"
+        if word == "units":
+            units = dict(zip(UNITS, rest.split(), strict=False))
         elif word == "boot":
-            booted = rest in ("running", "degraded")
+            boot = rest
+        elif word == "job":
+            jobs.add(rest.split()[0])
         elif word == "conf":
             conf.append(rest)
         else:
             others.append(line)
     return Member(
         conf="\n".join(conf) + "\n" if conf else "",
-        booted=booted,
-        corosync=units.get("corosync", False),
-        pacemaker=units.get("pacemaker", False),
-        pcsd=units.get("pcsd", False),
+        # pcsd starts after the cluster's daemons, and takes longest; nobody else waits for it.
+        booted=boot in ("running", "degraded") or (boot == "starting" and bool(jobs) and jobs <= LATE),
+        corosync=units.get("corosync") == "active",
+        pacemaker=units.get("pacemaker") == "active",
+        pcsd=units.get("pcsd") in ("active", "activating"),
         view=parse_view(xml),
         rest=tuple(others),
     )

@@ -7,13 +7,21 @@ import uuid
 from typing import TYPE_CHECKING
 
 from labctl.engine.base import Appliance, File
-from labctl.engine.domain import APPLIANCE_TARGET, mac
+from labctl.engine.domain import APPLIANCE_TARGET, EMULATED, mac
 
 if TYPE_CHECKING:
     from labctl.lab.model import Interface, Lab, NodeSpec
 
 PROFILES = "/etc/NetworkManager/system-connections"
 UNITS = "/etc/systemd/system"
+SETTLED = "/usr/local/sbin/labctl-cluster-settled"
+AWAIT_REST = b"""\
+#!/bin/sh
+# Waits until the cluster that this node is in has come to rest; not at all when it is in none.
+systemctl -q is-active pacemaker || exit 0
+until crm_attribute -q -G -t crm_config -n dc-version >/dev/null 2>&1; do sleep 3; done
+exec crm_resource --wait
+"""
 # The program binds the machine's address. $$ is systemd's way to write $.
 AWAIT_ADDRESS = (
     'n=0; until ip -4 -o address | grep -qF " {address}/"; do '
@@ -21,6 +29,7 @@ AWAIT_ADDRESS = (
 )
 # slirp4netns(1): its name server.
 RESOLVER = "10.0.2.3"
+SYSTEMD_SECONDS = 90  # systemd's own default
 # Nothing of a cluster and no time service: the machine has one task.
 APPLIANCE_UNITS = {
     APPLIANCE_TARGET: """\
@@ -50,6 +59,29 @@ StandardError=journal+console
 def network_files(lab: Lab, node: NodeSpec) -> list[File]:
     """A NetworkManager profile for each of the node's legs."""
     return [_profile(lab, node, leg) for leg in node.interfaces]
+
+
+def pace_files(pace: float) -> list[File]:
+    """What makes an emulated machine's services wait as long as they need; none under KVM."""
+    if pace <= EMULATED:
+        return []
+    limit = f"{SYSTEMD_SECONDS * pace:.0f}"
+    words = ("DefaultTimeoutStartSec", "DefaultTimeoutStopSec", "DefaultDeviceTimeoutSec")
+    manager = "[Manager]\n" + "".join(f"{word}={limit}\n" for word in words)
+    # pcsd takes more processor time to start than all the rest, and Pacemaker gives a fence agent ten
+    # seconds to describe itself: so it starts when the cluster has come to rest.
+    late = (
+        "[Unit]\nAfter=corosync.service pacemaker.service open-iscsi.service iscsi.service\n"
+        f"[Service]\nNice=19\nExecStartPre=-/usr/bin/timeout {limit} {SETTLED}\n"
+    )
+    return [
+        File("/etc/systemd/system.conf.d/labctl-pace.conf", manager.encode()),
+        File(SETTLED, AWAIT_REST, mode=0o755),
+        *(
+            File(f"{UNITS}/{unit}.d/labctl-pace.conf", late.encode())
+            for unit in ("pcsd.service", "pcsd-ruby.service")
+        ),
+    ]
 
 
 def appliance_files(appliance: Appliance) -> list[File]:

@@ -136,7 +136,7 @@ def test_damaged_secrets_are_told(tmp_path: Path, damage: str) -> None:
 
 def test_a_member_is_read_from_one_answer() -> None:
     text = (
-        "unit corosync active\nunit pacemaker active\nunit pcsd inactive\nboot degraded\n"
+        "units active active inactive\nboot degraded\n"
         "conf totem {\nconf     cluster_name: ha\nconf }\nconf nodelist {\nconf   node {\n"
         "conf     name: node1.example.com\nconf   }\nconf }\nxml\n"
         '<pacemaker-result><summary><current_dc present="true" name="node1.example.com" with_quorum="true"/>'
@@ -163,7 +163,7 @@ def test_a_member_is_read_from_one_answer() -> None:
 @pytest.mark.parametrize("xml", ["", "not xml", "<a>", "<a/>"])
 def test_a_cluster_that_does_not_answer_gives_no_view(xml: str) -> None:
     assert parse_view(xml) is None
-    assert parse("unit corosync inactive\n") == Member()
+    assert parse("units inactive\n") == Member()
 
 
 def test_joined_members_are_known_by_their_addresses() -> None:

@@ -49,7 +49,7 @@ def test_a_nodes_machine_has_its_legs_in_order_and_knows_what_made_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "type_", "cpu"), [("kvm", "kvm", "host-passthrough"), ("tcg", "qemu", "maximum")]
+    ("kind", "type_", "cpu"), [("kvm", "kvm", "host-passthrough"), ("tcg", "qemu", "custom")]
 )
 def test_kvm_or_emulation(kind: str, type_: str, cpu: str) -> None:
     found = document(domain.of_node(LAB, NODE1, "i", Path("/vms/node1")), kind)

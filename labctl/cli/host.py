@@ -56,10 +56,15 @@ def doctor(
 
 def _findings() -> list[Finding]:
     from labctl.host import doctor as examiner
+    from labctl.lab.load import load_lab
     from labctl.storage import choose, lio_host
+    from labctl.vm import findings, room
 
     kernel = lio_host.lacks(lio_host.look("", labs_root(), ""))
-    return [*examiner.examine(state_root()), choose.finding(kernel)]
+    nodes = load_lab("doctor").nodes
+    guests = [room.Guest(node.name, node.memory_mib, node.cpus) for node in nodes]
+    machines = findings.findings(state_root(), [*guests, room.target_guest()])
+    return [*examiner.examine(state_root()), choose.finding(kernel), *machines]
 
 
 def build(

@@ -20,6 +20,7 @@ NODE, APPLIANCE = "node", "appliance"
 AGENT = "org.qemu.guest_agent.0"
 FILES_SERIAL = "labctl-files"  # what images/vm's vm-init looks for
 APPLIANCE_MEMORY_MIB = 512
+TRANSLATIONS_MIB = 256  # what an emulator keeps of translated code
 EMULATED = 2.0  # a pace beyond that is no KVM's
 APPLIANCE_TARGET = "labctl-appliance.target"
 
@@ -105,7 +106,11 @@ def xml(machine: Machine, hardware: Hardware) -> str:
     _add(system, "kernel", str(hardware.kernel))
     _add(system, "initrd", str(hardware.initramfs))
     _add(system, "cmdline", f"{hardware.cmdline} {machine.words}".strip())
-    _add(_add(domain, "features"), "acpi")
+    features = _add(domain, "features")
+    _add(features, "acpi")
+    if hardware.kind != "kvm":
+        # QEMU's own is 1 GiB, and a node fills it.
+        _add(_add(features, "tcg"), "tb-cache", str(TRANSLATIONS_MIB), unit="MiB")
     if hardware.kind == "kvm":
         _add(domain, "cpu", mode="host-passthrough")
     else:

@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
 PROFILES = "/etc/NetworkManager/system-connections"
 UNITS = "/etc/systemd/system"
-SETTLED = "/usr/local/sbin/labctl-cluster-settled"
-AWAIT_REST = b"""\
-#!/bin/sh
-# Waits until the cluster that this node is in has come to rest; not at all when it is in none.
-systemctl -q is-active pacemaker || exit 0
-until crm_attribute -q -G -t crm_config -n dc-version >/dev/null 2>&1; do sleep 3; done
-exec crm_resource --wait
+# pcsd takes more processor time to start than all the rest of a boot, and Pacemaker gives a fence agent
+# ten seconds to describe itself; so on an emulated machine it starts behind the cluster: `up` starts it
+# then, and after a reboot this timer does.
+PCSD_TIMER = """\
+[Unit]
+Description=pcsd, when the cluster has had time to start
+[Timer]
+OnBootSec={late}s
+Unit=pcsd.service
 """
+PCSD_AFTER_PACE = 25  # s of a machine under KVM
 # The program binds the machine's address. $$ is systemd's way to write $.
 AWAIT_ADDRESS = (
     'n=0; until ip -4 -o address | grep -qF " {address}/"; do '
@@ -68,19 +71,13 @@ def pace_files(pace: float) -> list[File]:
     limit = f"{SYSTEMD_SECONDS * pace:.0f}"
     words = ("DefaultTimeoutStartSec", "DefaultTimeoutStopSec", "DefaultDeviceTimeoutSec")
     manager = "[Manager]\n" + "".join(f"{word}={limit}\n" for word in words)
-    # pcsd takes more processor time to start than all the rest, and Pacemaker gives a fence agent ten
-    # seconds to describe itself: so it starts when the cluster has come to rest.
-    late = (
-        "[Unit]\nAfter=corosync.service pacemaker.service open-iscsi.service iscsi.service\n"
-        f"[Service]\nNice=19\nExecStartPre=-/usr/bin/timeout {limit} {SETTLED}\n"
-    )
+    late = f"{PCSD_AFTER_PACE * pace:.0f}"
     return [
         File("/etc/systemd/system.conf.d/labctl-pace.conf", manager.encode()),
-        File(SETTLED, AWAIT_REST, mode=0o755),
-        *(
-            File(f"{UNITS}/{unit}.d/labctl-pace.conf", late.encode())
-            for unit in ("pcsd.service", "pcsd-ruby.service")
-        ),
+        # A link to nothing takes the dependency away (systemd.unit(5)).
+        File(f"{UNITS}/multi-user.target.wants/pcsd.service", b"", link_to="/dev/null"),
+        File(f"{UNITS}/labctl-pcsd.timer", PCSD_TIMER.format(late=late).encode()),
+        File(f"{UNITS}/timers.target.wants/labctl-pcsd.timer", b"", link_to=f"{UNITS}/labctl-pcsd.timer"),
     ]
 
 

@@ -118,7 +118,7 @@ def _python() -> Finding:
 def _programs() -> Iterator[Finding]:
     name = packages.manager()
     for need in packages.table():
-        if need.group == "python":
+        if need.group in ("python", "vm"):  # what virtual machines need: labctl.vm.findings
             continue
         required = need.group == "up"
         found = next((path for path in map(packages.find_program, need.programs) if path), None)
@@ -204,11 +204,6 @@ def _surroundings() -> Iterator[Finding]:
     loop = Path("/dev/loop-control").exists()
     yield Finding("loop", True if loop else None, f"loop devices: {'' if loop else 'not '}there",
                   "" if loop else "modprobe loop", required=False)  # fmt: skip
-    # A KVM that opens may still hang every guest (nested virtualisation): only VM mode's trial can tell.
-    kvm = "/dev/kvm is there, not tried" if Path("/dev/kvm").exists() else "no /dev/kvm: VM mode emulates"
-    yield Finding("kvm", True, kvm, required=False)
-    libvirt = "there" if packages.find_program("virsh") else "not there; only VM mode needs it"
-    yield Finding("libvirt", True, f"libvirt: {libvirt}", required=False)
 
 
 def _existing(folder: Path) -> Path:

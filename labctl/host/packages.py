@@ -17,7 +17,7 @@ from labctl.run import run, stream
 
 TABLE = Path(__file__).with_name("packages.txt")
 MANAGERS = ("apt", "dnf", "zypper", "pacman")
-GROUPS = ("python", "up", "debian", "test")
+GROUPS = ("python", "up", "debian", "vm", "test")
 # podman's helpers are not on PATH, and a user's PATH may lack the sbin folders.
 MORE_PATH = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/libexec/podman", "/usr/lib/podman")
 
@@ -35,7 +35,10 @@ _INSTALL_SECONDS = 1800.0
 
 @dataclass(frozen=True)
 class Need:
-    """One row of the table: any of these programs will do; a path is a file that must be there."""
+    """One row of the table: any of these programs will do; a path is a file that must be there.
+
+    A path may be a pattern with * and ?, for what each distribution keeps elsewhere.
+    """
 
     group: str
     programs: tuple[str, ...]
@@ -70,9 +73,9 @@ def table() -> tuple[Need, ...]:
 
 
 def find_program(name: str) -> Path | None:
-    """Where a program (or, for an absolute path, a file) is; None when it is not."""
+    """Where a program (or, for an absolute path or a pattern of one, a file) is; None when it is not."""
     if name.startswith("/"):
-        return Path(name) if Path(name).exists() else None
+        return next(iter(sorted(Path("/").glob(name[1:]))), None)
     found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", os.defpath), *MORE_PATH]))
     return Path(found) if found else None
 

@@ -15,6 +15,7 @@ from labctl.cluster.files import base_files, cluster_files
 from labctl.cluster.secrets import Secrets
 from labctl.cluster.state import Member
 from labctl.engine.base import Engine, File
+from labctl.engine.domain import EMULATED
 from labctl.errors import ActionFailed, LabError, TimedOut
 from labctl.image.build import BuiltImage
 from labctl.image.family import load_family
@@ -131,7 +132,9 @@ def _on_node(name: str, actions: Sequence[Action], context: Context, living: str
             _await_departure(context, name)
             _systemctl_start(context, name, "corosync", "pacemaker")
         elif action.do is Do.START_PCSD:
-            _systemctl_start(context, name, "pcsd")
+            # It takes an emulated machine a minute or more; nobody needs to wait for it here.
+            later = ["--no-block"] if context.pace > EMULATED else []
+            _systemctl_start(context, name, *later, "pcsd")
         else:
             _on_storage(action, context)
 

@@ -82,7 +82,7 @@ def choose(lab: Lab, places: LabPlaces, image: BuiltImage, *, store: ImageStore,
         base = build_vm_image(image, store=store, on_line=say)
     fast = accel.acceleration(base, cache=accel.cache_file(), say=say)
     if fast.kind != "kvm":
-        say("there is no KVM that works: the machines are emulated, and slow")
+        say(fast.reason)
     mine = [node for node in lab.nodes if node.mode == "vm"]
     guests = [room.Guest(node.name, node.memory_mib, node.cpus) for node in mine]
     disks = 0

@@ -124,6 +124,26 @@ def test_alternatives_and_files() -> None:
     assert row.purpose == "some purpose"
 
 
+def test_a_pattern_finds_what_is_elsewhere_in_each_distribution(tmp_path: Path) -> None:
+    assert packages.find_program(f"{tmp_path}/lib*/python3.*/libvirt.py") is None
+    (tmp_path / "lib64/python3.12").mkdir(parents=True)
+    there = tmp_path / "lib64/python3.12/libvirt.py"
+    there.touch()
+    assert packages.find_program(f"{tmp_path}/lib*/python3.*/libvirt.py") == there
+    assert packages.find_program(str(there)) == there
+    assert packages.find_program(f"{there}c") is None
+
+
+def test_debian_gets_no_libvirt_of_its_own() -> None:
+    """libvirt-daemon-system would start the host's libvirtd and make virbr0."""
+    rows = [row for row in packages.table() if row.group == "vm"]
+    assert set(packages.packages_for(rows, "apt")) == {
+        "libvirt-clients", "libvirt-daemon", "libvirt-daemon-driver-qemu", "python3-libvirt",
+        "qemu-system-x86", "qemu-utils",
+    }  # fmt: skip
+    assert [row.name for row in rows if not all(row.packages.values())] == []
+
+
 def test_missing_takes_any_alternative() -> None:
     def find(name: str) -> Path | None:
         return Path(name) if name in {"runc", "podman"} else None
@@ -223,6 +243,7 @@ def test_examine_here(tmp_path: Path) -> None:
     ids = [finding.id for finding in findings]
     assert len(ids) == len(set(ids))
     assert {"root", "python", "program-podman", "disk", "memory", "open-files"} <= set(ids)
+    assert "program-virsh" not in ids  # doctor --fix installs nothing for virtual machines unasked
     assert json.loads(json.dumps([finding.as_dict() for finding in findings]))
     unmended = {finding.id for finding in findings if finding.ok is not True and not finding.mend}
     assert unmended <= {"host-cluster"}

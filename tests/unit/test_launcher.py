@@ -328,7 +328,77 @@ def test_no_install_only_says(only_apt: Clone) -> None:
     assert [line for line in only_apt.log() if line.startswith("apt")] == []
 
 
+def lacking_machines(clone: Clone) -> None:
+    """One row of the group vm, met by a file that lies elsewhere in each distribution, and not here."""
+    table = clone.root / "labctl/host/packages.txt"
+    rows = [line for line in table.read_text().splitlines() if not line.startswith("vm ")]
+    pattern = f"/nonexistent/*|{clone.base}/site*/machines.?y"
+    table.write_text("\n".join([*rows, f"vm {pattern} vm-package - - - runs machines", ""]))
+    (clone.base / "site-12").mkdir()
+    clone.put(
+        "apt-get",
+        f"""case "$*" in
+        *--dry-run*) ;;
+        *install*) echo "apt $*" >>"$STANDIN_LOG"; : >"{clone.base}/site-12/machines.py" ;;
+    esac""",
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        (("up", "--mode", "vm"), ""),
+        (("--mode", "vm", "up"), ""),
+        (("up", "--mode=vm"), ""),
+        (("build", "--lab", "x", "--mode=vm"), ""),
+        (("up", "--mode", "container", "--mode", "vm"), "container"),
+        (("up",), "vm"),
+    ],
+)
+def test_machines_programs_are_installed_when_asked_for(
+    only_apt: Clone, words: tuple[str, ...], mode: str
+) -> None:
+    lacking_machines(only_apt)
+    result = only_apt.lab(*words, LABCTL_MODE=mode)
+    assert result.rc == 0
+    assert [line.split()[-1] for line in only_apt.log() if line.startswith("apt")] == ["vm-package"]
+    only_apt.lab(*words, LABCTL_MODE=mode)  # and the file that is there now counts
+    assert sum(line.startswith("apt") for line in only_apt.log()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "mode"),
+    [
+        (("up",), ""),
+        (("up", "--mode", "container"), "vm"),
+        (("up", "--dry-run", "--mode", "vm"), ""),
+        (("up", "--lab", "vm"), ""),
+        (("exec", "node1", "--", "up", "--mode", "vm"), ""),
+        (("down", "--mode", "vm"), "vm"),
+    ],
+)
+def test_nobody_else_gets_them(only_apt: Clone, words: tuple[str, ...], mode: str) -> None:
+    lacking_machines(only_apt)
+    assert only_apt.lab(*words, LABCTL_MODE=mode).rc == 0
+    assert [line for line in only_apt.log() if line.startswith("apt")] == []
+
+
+def test_no_machines_without_their_programs(only_apt: Clone) -> None:
+    lacking_machines(only_apt)
+    result = only_apt.lab("up", "--mode", "vm", LABCTL_NO_INSTALL="1")
+    assert result.rc == 69
+    assert "runs machines" in result.stderr
+    assert "install vm-package" in result.stderr
+
+
 # ---- ./lab test --------------------------------------------------------------------------------
+
+
+def test_lab_test_gets_what_its_tests_need(only_apt: Clone) -> None:
+    lacking_machines(only_apt)
+    only_apt.lab("test")
+    (call,) = [line for line in only_apt.log() if line.startswith("apt")]
+    assert "vm-package" in call.split()
 
 
 @pytest.mark.parametrize("code", ["0", "1", "5"])

@@ -38,7 +38,12 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("bmc", "host", "cluster", "engine", "engine.base", "description", "storage", *GROUND),
     ),
     "image": (("labctl.image",), ("host", *GROUND)),
-    "engine": (("labctl.engine",), ("engine.base", "description", "run", "errors", "wait", "places")),
+    "engine": (
+        ("labctl.engine",),
+        ("engine.base", "libvirt binding", "description", "run", "errors", "wait", "places"),
+    ),
+    "libvirt binding": (("labctl.engine.libvirt_binding",), ("host", "errors")),
+    "vm": (("labctl.vm",), ("libvirt binding", "host", *GROUND)),
     "cluster": (("labctl.cluster",), ("description", "engine.base", "errors")),
     "storage": (
         ("labctl.storage",),
@@ -50,7 +55,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "lab": (
         ("labctl.lab",),
         ("description", "engine.base", "engine", "storage", "cluster", "bmc", "bubble", "image", "probe",
-         "facts", "checks", "host", *GROUND),
+         "facts", "checks", "vm", "host", *GROUND),
     ),
     "exercises": (
         ("labctl.course", "labctl.faults"),
@@ -59,13 +64,14 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "cli": (
         ("labctl.cli", "labctl.__main__"),
         ("console", "exercises", "lab", "description", "engine", "engine.base", "storage", "cluster", "bmc",
-         "bubble", "image", "probe", "facts", "checks", "host", *GROUND),
+         "bubble", "image", "probe", "facts", "checks", "vm", "host", *GROUND),
     ),
 }  # fmt: skip
 
 # probe.script and storage.innode are sent to nodes and run there, alone with the standard library.
 ONLY_IN = {
-    "subprocess": ("labctl.run", "labctl.probe.script", "labctl.storage.innode.command"),
+    "subprocess": ("labctl.run", "labctl.probe.script", "labctl.storage.innode.command",
+                   "labctl.storage.lio_target"),
     "rich": ("labctl.console",),
 }
 OTHER_WAYS_TO_START_A_PROGRAM = {
@@ -159,6 +165,8 @@ def test_nothing_imports_the_command_line() -> None:
         ("labctl.host.doctor", "import subprocess"),
         ("labctl.lab.apply", "from rich.table import Table"),
         ("labctl.bubble.labd", "import os\nos.system('true')"),
+        ("labctl.course.session", "from labctl.lab import snapshot"),
+        ("labctl.course.ask", "from labctl import console"),
         ("labctl.nowhere", "import labctl.errors"),
     ],
 )

@@ -1,10 +1,13 @@
-"""What a virtual machine needs on its disk that a container gets from outside. Pure."""
+"""What a virtual machine needs on its disk that a container gets from outside."""
 
 from __future__ import annotations
 
 import shlex
 import uuid
 from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from labctl.engine.base import Appliance, File
 from labctl.engine.domain import APPLIANCE_TARGET, EMULATED, mac
@@ -62,6 +65,21 @@ StandardError=journal+console
 def network_files(lab: Lab, node: NodeSpec) -> list[File]:
     """A NetworkManager profile for each of the node's legs."""
     return [_profile(lab, node, leg) for leg in node.interfaces]
+
+
+def identity_files() -> list[File]:
+    """A machine's own id and ssh keys: making them in the machine would take it seconds.
+
+    machine-id(5); sshd(8), FILES.
+    """
+    files = [File("/etc/machine-id", f"{uuid.uuid4().hex}\n".encode(), mode=0o444)]
+    keys = {"ed25519": ed25519.Ed25519PrivateKey.generate(), "ecdsa": ec.generate_private_key(ec.SECP256R1())}
+    for kind, key in keys.items():
+        path = f"/etc/ssh/ssh_host_{kind}_key"
+        secret = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+        public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+        files += [File(path, secret, mode=0o600), File(f"{path}.pub", public + b"\n")]
+    return files
 
 
 def pace_files(pace: float) -> list[File]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from labctl.engine import agent, domain, pending
 from labctl.engine.base import Appliance, File, Machine, State
 from labctl.engine.domain import Hardware
-from labctl.engine.guest_files import appliance_files, network_files, pace_files
+from labctl.engine.guest_files import appliance_files, identity_files, network_files, pace_files
 from labctl.engine.libvirt_binding import agent_binding, binding
 from labctl.engine.podman_api import pack
 from labctl.errors import ActionFailed, CommandFailed, HostLacks, LabError, TimedOut
@@ -117,11 +117,13 @@ class LibvirtEngine:
 
     def create(self, lab: Lab, node: NodeSpec, image: str, files: Sequence[File]) -> None:
         machine = domain.of_node(lab, node, image, self._folder(node.name))
-        self._create(machine, [*network_files(lab, node), *pace_files(self.pace), *files])
+        self._create(machine, [*identity_files(), *network_files(lab, node), *pace_files(self.pace), *files])
 
     def create_appliance(self, appliance: Appliance, image: str, files: Sequence[File]) -> None:
         machine = domain.of_appliance(appliance, image, self._folder(appliance.name))
-        self._create(machine, [*appliance_files(appliance), *pace_files(self.pace), *files])
+        self._create(
+            machine, [*identity_files(), *appliance_files(appliance), *pace_files(self.pace), *files]
+        )
 
     def _create(self, machine: domain.Machine, files: Sequence[File]) -> None:
         hardware = self._hardware

@@ -265,7 +265,7 @@ def test_the_tenth_comes_after_the_ninth(machine: Machine) -> None:
     assert ((machine.root / "etc/a").read_text(), machine.applied()) == ("11", "0011\n")
 
 
-def test_links_and_folders_that_are_there_stay(machine: Machine) -> None:
+def test_a_link_to_a_folder_stays_and_a_folder_that_is_named_gets_its_mode(machine: Machine) -> None:
     (machine.root / "usr/lib").mkdir(parents=True)
     (machine.root / "lib").symlink_to("usr/lib")
     (machine.root / "root").mkdir(mode=0o700)
@@ -281,7 +281,7 @@ def test_links_and_folders_that_are_there_stay(machine: Machine) -> None:
     machine.boot()
     assert (machine.root / "lib").is_symlink()
     assert (machine.root / "usr/lib/file").is_file()
-    assert (machine.root / "root").stat().st_mode & 0o777 == 0o700
+    assert (machine.root / "root").stat().st_mode & 0o777 == 0o755
 
 
 def test_a_broken_member_is_told_and_tried_again(machine: Machine) -> None:

@@ -18,10 +18,11 @@ LATE = frozenset({"pcsd.service", "pcsd-ruby.service", "multi-user.target"})
 
 # One shell for everything: the units' states, what is still being started, corosync.conf, crm_mon's XML.
 ASK = """
-echo units $(systemctl is-active corosync pacemaker pcsd)
+set -- $(systemctl is-active corosync pacemaker pcsd)
+echo units $*
 state=$(systemctl is-system-running)
 echo "boot $state"
-[ "$state" = running ] || systemctl list-jobs --no-legend --plain | sed 's/^ *[0-9]* */job /'
+[ "$state $3" = "running active" ] || systemctl list-jobs --no-legend --plain | sed 's/^ *[0-9]* */job /'
 if [ -e /etc/corosync/corosync.conf ]; then sed 's/^/conf /' /etc/corosync/corosync.conf; fi
 if systemctl -q is-active pacemaker; then echo xml; crm_mon --output-as=xml 2>/dev/null; fi
 exit 0
@@ -110,7 +111,8 @@ def parse(text: str) -> Member:
         booted=boot in ("running", "degraded") or (boot == "starting" and bool(jobs) and jobs <= LATE),
         corosync=units.get("corosync") == "active",
         pacemaker=units.get("pacemaker") == "active",
-        pcsd=units.get("pcsd") in ("active", "activating"),
+        # Its start waits for that of pcsd-ruby.
+        pcsd=units.get("pcsd") in ("active", "activating") or "pcsd.service" in jobs,
         view=parse_view(xml),
         rest=tuple(others),
     )

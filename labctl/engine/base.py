@@ -102,6 +102,14 @@ class Engine(Protocol):
     Wherever a method takes a machine's name, that of a node or of an appliance will do.
     """
 
+    @property
+    def pace(self) -> float:
+        """How many times longer things take inside a machine than they could; 1 or more.
+
+        Node.run() counts it in by itself.
+        """
+        ...
+
     def observe(self) -> Mapping[str, Machine]:
         """Every node's machine of this lab by node name; missing ones are absent."""
         ...

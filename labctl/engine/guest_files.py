@@ -73,7 +73,10 @@ def identity_files() -> list[File]:
     machine-id(5); sshd(8), FILES.
     """
     files = [File("/etc/machine-id", f"{uuid.uuid4().hex}\n".encode(), mode=0o444)]
-    keys = {"ed25519": ed25519.Ed25519PrivateKey.generate(), "ecdsa": ec.generate_private_key(ec.SECP256R1())}
+    keys: dict[str, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey] = {
+        "ed25519": ed25519.Ed25519PrivateKey.generate(),
+        "ecdsa": ec.generate_private_key(ec.SECP256R1()),
+    }
     for kind, key in keys.items():
         path = f"/etc/ssh/ssh_host_{kind}_key"
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
@@ -91,9 +94,12 @@ def pace_files(pace: float) -> list[File]:
     manager = "[Manager]\n" + "".join(f"{word}={limit}\n" for word in words)
     late = f"{PCSD_AFTER_PACE * pace:.0f}"
     return [
-        File("/etc/systemd/system.conf.d/labctl-pace.conf", manager.encode()),
+        File("/etc/systemd/system.conf.d/vm-pace.conf", manager.encode()),
         # A link to nothing takes the dependency away (systemd.unit(5)).
-        File(f"{UNITS}/multi-user.target.wants/pcsd.service", b"", link_to="/dev/null"),
+        *(
+            File(f"{UNITS}/multi-user.target.wants/{unit}", b"", link_to="/dev/null")
+            for unit in ("pcsd.service", "pcsd-ruby.service")
+        ),
         File(f"{UNITS}/labctl-pcsd.timer", PCSD_TIMER.format(late=late).encode()),
         File(f"{UNITS}/timers.target.wants/labctl-pcsd.timer", b"", link_to=f"{UNITS}/labctl-pcsd.timer"),
     ]

@@ -23,6 +23,10 @@ class MixedEngine:
     def _of(self, name: str) -> Engine:
         return self._machines if name in self._names else self._containers
 
+    @property
+    def pace(self) -> float:
+        return max(self._containers.pace, self._machines.pace)
+
     def observe(self) -> Mapping[str, Machine]:
         return {**self._containers.observe(), **self._machines.observe()}
 

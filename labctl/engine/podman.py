@@ -83,6 +83,8 @@ class PodmanEngine:
         self._api = Api(lab, socket)
         self._limits = dict(limits or {})
 
+    pace = 1.0  # the host's own
+
     # -- machines -------------------------------------------------------------------------
 
     def observe(self) -> Mapping[str, Machine]:

@@ -52,7 +52,7 @@ def gather(
     on = [node for node in lab.nodes if states[node.name] is State.ON]
     source = script_source()
     documents = {
-        node.name: request(lab, node, on, units=units, outside=outside)
+        node.name: {**request(lab, node, on, units=units, outside=outside), "pace": engine.pace}
         for node in wanted
         if states[node.name] is State.ON
     }

@@ -34,6 +34,7 @@ CMAP_KEYS = ("nodelist.", "totem.", "quorum.", "runtime.members.")
 
 def commands(request: Mapping[str, Any]) -> dict[str, list[str]]:
     """Name → words of every program to start."""
+    pace = request.get("pace", 1.0)
     found = {
         "units": ["systemctl", "show", f"--property={UNIT_PROPERTIES}", *request["units"]],
         "failed": ["systemctl", "list-units", "--failed", "--plain", "--no-legend"],
@@ -47,7 +48,7 @@ def commands(request: Mapping[str, Any]) -> dict[str, list[str]]:
         "cmap": ["corosync-cmapctl"],
         "crm_mon": ["crm_mon", "--output-as=xml", "-r"],
         "cib": ["cibadmin", "--query", "--scope=configuration"],
-        "controller": ["crmadmin", "--timeout=2s", "-S", socket.gethostname()],
+        "controller": ["crmadmin", f"--timeout={2 * pace:.0f}s", "-S", socket.gethostname()],
     }
     if os.path.isdir("/sys/class/iscsi_session"):  # noqa: PTH112 - pathlib would double the start-up time
         found["iscsi"] = ["iscsiadm", "-m", "session"]
@@ -64,7 +65,7 @@ def commands(request: Mapping[str, Any]) -> dict[str, list[str]]:
             ]
     for bmc in request["bmcs"]:
         where = ["-I", "lanplus", "-H", bmc["address"], "-p", str(bmc["port"]), "-U", bmc["user"], "-E"]
-        patience = ["-N", "1", "-R", "2"]
+        patience = ["-N", f"{pace:.0f}", "-R", "2"]
         found[f"bmc:{bmc['node']}"] = ["ipmitool", *where, *patience, "chassis", "power", "status"]
     return found
 
@@ -213,16 +214,17 @@ def sessions(folder: str = "/run/labctl-iscsi/sessions") -> list[Any]:
 
 def look(request: Mapping[str, Any]) -> dict[str, Any]:
     """The whole document."""
+    pace = request.get("pace", 1.0)  # a slow machine's tools get longer
     # First of all: gather narrows the node's clock down between its own two readings.
     started, side = time.time(), dict[str, Any]()
-    asked = threading.Thread(target=lambda: side.update(reach=ping(request["ping"], PING_TIMEOUT)))
-    outside = threading.Thread(target=lambda: side.update(outside=nameserver_answers(PING_TIMEOUT)))
+    asked = threading.Thread(target=lambda: side.update(reach=ping(request["ping"], PING_TIMEOUT * pace)))
+    outside = threading.Thread(target=lambda: side.update(outside=nameserver_answers(PING_TIMEOUT * pace)))
     threads = [asked, *([outside] if request["outside"] else [])]
     for thread in threads:
         thread.start()
     bmc_password = request["bmcs"][0]["password"] if request["bmcs"] else ""
     environment = {**ENVIRONMENT, "IPMI_PASSWORD": bmc_password}
-    outputs = run_all(commands(request), environment, COMMAND_TIMEOUT)
+    outputs = run_all(commands(request), environment, COMMAND_TIMEOUT * pace)
     if "cmap" in outputs:
         kept = [line for line in outputs["cmap"]["out"].splitlines() if line.startswith(CMAP_KEYS)]
         outputs["cmap"]["out"] = "\n".join(kept)
@@ -245,7 +247,7 @@ def look(request: Mapping[str, Any]) -> dict[str, Any]:
         "commands": outputs,
     }
     for thread in threads:
-        thread.join(2 * PING_TIMEOUT)
+        thread.join(2 * PING_TIMEOUT * pace)
     return {**document, "outside": None, "reach": {}, **side, "started": started, "ended": time.time()}
 
 

@@ -32,6 +32,8 @@ class FakeEngine:
     Safe to use from several threads.
     """
 
+    pace = 1.0
+
     def __init__(self, on: Sequence[str] = ()) -> None:
         """on: nodes that are there and on from the beginning."""
         self.calls: list[Call] = []

@@ -50,3 +50,4 @@ def test_units_that_run_and_pcsd_that_is_being_started() -> None:
     member = parse("units active activating activating\nboot running\nconf totem {\n")
     assert (member.corosync, member.pacemaker, member.pcsd) == (True, False, True)
     assert not parse("units inactive inactive failed\nboot running\n").pcsd
+    assert parse("units active active inactive\nboot running\njob pcsd.service start waiting\n").pcsd

@@ -5,6 +5,7 @@
     ci/bench.py start [--rounds N] [--json FILE]
     ci/bench.py storage [--rounds N] [--json FILE]
     ci/bench.py snapshot [--rounds N] [--nodes N] [--json FILE]
+    ci/bench.py vm [--rounds N] [--nodes N] [--json FILE]
 
 Needs root and the node image (`labctl build`). Its labs are called bench-… and are always taken down.
 """
@@ -29,6 +30,7 @@ import bench_plain  # noqa: E402
 import bench_snapshot  # noqa: E402
 import bench_storage  # noqa: E402
 import bench_table  # noqa: E402
+import bench_vm  # noqa: E402
 
 import labctl  # noqa: E402
 from labctl.errors import BUG, FAILED, LabError  # noqa: E402
@@ -51,6 +53,7 @@ def main() -> int:
             "start": _bench_start,
             "storage": _bench_storage,
             "snapshot": _bench_snapshot,
+            "vm": _bench_vm,
         }[arguments.what](arguments)
     except KeyboardInterrupt:
         _note("interrupted; the bench's labs are gone")
@@ -65,7 +68,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("up", "start", "storage", "snapshot"))
+    parser.add_argument("what", choices=("up", "start", "storage", "snapshot", "vm"))
     parser.add_argument("--rounds", type=int, default=5, help="how often each (default: 5)")
     parser.add_argument("--nodes", type=int, default=4, help="how many nodes (default: 4)")
     parser.add_argument("--family", default="auto", help="auto, centos or debian (default: auto)")
@@ -200,6 +203,19 @@ def _bench_snapshot(arguments: argparse.Namespace) -> dict[str, Any]:
     host = {**_host(), "family": arguments.family, "nodes": arguments.nodes, "loads": loads}
     print(bench_table.caption(host, arguments.rounds), end="\n\n")
     print(bench_snapshot.table(rounds))
+    return {"host": host, "rounds": rounds}
+
+
+def _bench_vm(arguments: argparse.Namespace) -> dict[str, Any]:
+    loads: list[float] = []
+    rounds: list[dict[str, Any]] = []
+    for number in range(arguments.rounds):
+        loads.append(bench_table.busy())
+        rounds.append(bench_vm.measure(arguments.nodes, arguments.family))
+        _note(f"round {number + 1} of {arguments.rounds}: {rounds[-1]}")
+    host = {**_host(), "family": arguments.family, "nodes": arguments.nodes, "loads": loads}
+    print(bench_table.caption(host, arguments.rounds), end="\n\n")
+    print(bench_vm.table(rounds, arguments.nodes))
     return {"host": host, "rounds": rounds}
 
 

@@ -21,6 +21,7 @@ NAME = "t-vm"
 MINUTES = 60.0
 UP_SECONDS = 15 * MINUTES  # emulated, on a machine with other work
 BOTH = ("node1", "node2")
+MACHINES = ("--mode", "vm", "--storage", "lio")  # whatever the environment says
 BLOCK = "if=/dev/urandom bs=64k count=16 conv=fsync oflag=direct status=none"
 if FAMILY == "centos":
     pytestmark = pytest.mark.skip(reason="the disk of CentOS Stream 9 machines was never built: ci/ runs it")
@@ -31,7 +32,7 @@ def vm(image: str) -> Iterator[Driver]:
     """Two nodes and their target. The host is compared before and after."""
     lab = Driver(NAME)
     before = snapshot(NAME)
-    lab("up", "--family", FAMILY, "--mode", "vm", "--nodes", "2", "--no-snapshot", timeout=UP_SECONDS)
+    lab("up", "--family", FAMILY, *MACHINES, "--nodes", "2", "--no-snapshot", timeout=UP_SECONDS)
     yield lab
     lab.down()
     after = snapshot(NAME)
@@ -90,7 +91,7 @@ def test_commands_files_and_the_console(vm: Driver, tmp_path: Any) -> None:
 
 
 def test_what_containers_have_and_machines_lack_is_told(vm: Driver) -> None:
-    refused(vm("up", "--mode", "container", check=False), USAGE, "made in mode vm", mend="labctl down")
+    refused(vm("up", "--mode", "container", "--storage", "lio", check=False), USAGE, "made in mode vm", mend="labctl down")
     refused(vm("up", "--storage", "userspace", check=False), USAGE, "storage driver")
 
 
@@ -132,7 +133,7 @@ def test_a_fenced_node_is_power_cycled_and_comes_back(vm: Driver) -> None:
         return found is not None and found.ok and found.stdout != before
 
     wait_until("node2 to run again", lambda: quietly(again), timeout=UP_SECONDS, every=2.0)
-    vm("up", timeout=UP_SECONDS)
+    vm("up", *MACHINES, timeout=UP_SECONDS)
     found = status(vm)
     assert sorted(found["cluster"]["online"]) == ["node1.example.com", "node2.example.com"]
     assert [each["logged_in"] for each in found["storage"]["sessions"]] == [True, True]

@@ -1,4 +1,5 @@
-"""A lab of virtual machines, from nothing to its end. Emulated where KVM does not work; the caption says which.
+"""A lab of virtual machines, from nothing to its end; emulated where KVM does not work.
+
 
 Each figure is a whole labctl process, its own start included.
 """

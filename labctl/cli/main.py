@@ -15,7 +15,7 @@ import typer.exceptions
 
 import labctl
 from labctl import console
-from labctl.cli import host, inside, life, look, snapshot
+from labctl.cli import course, host, inside, life, look, snapshot
 from labctl.errors import (
     BUG,
     INTERRUPTED,
@@ -43,6 +43,7 @@ look.register(app)
 inside.register(app)
 host.register(app)
 snapshot.register(app)
+course.register(app)
 
 
 # The bodies of eager options run in their callbacks; their parameters only declare them.

@@ -70,8 +70,12 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 # probe.script and storage.innode are sent to nodes and run there, alone with the standard library.
 ONLY_IN = {
-    "subprocess": ("labctl.run", "labctl.probe.script", "labctl.storage.innode.command",
-                   "labctl.storage.lio_target"),
+    "subprocess": (
+        "labctl.run",
+        "labctl.probe.script",
+        "labctl.storage.innode.command",
+        "labctl.storage.lio_target",
+    ),
     "rich": ("labctl.console",),
 }
 OTHER_WAYS_TO_START_A_PROGRAM = {

@@ -1,0 +1,89 @@
+"""Ties the course to a lab: its machines, snapshots and starts."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from labctl import run
+from labctl.course.place import Place
+from labctl.course.text import Lang
+from labctl.course.variables import of_lab
+from labctl.engine.base import Engine
+from labctl.errors import BadFile
+from labctl.lab import bubble as lab_bubble
+from labctl.lab import capture, snapshot, starts
+from labctl.lab.restore import restore
+from labctl.lab.up import Progress
+from labctl.places import LabPlaces
+
+if TYPE_CHECKING:
+    from labctl.lab.model import Lab
+
+LABCTL_SECONDS = 600.0
+
+
+class LabHost:
+    """labctl.course.place.Host for a lab of this machine."""
+
+    def __init__(self, lab: Lab, places: LabPlaces, say: Callable[[str], None], patience: float) -> None:
+        self._lab = lab
+        self._places = places
+        self._say = say
+        self._patience = patience
+
+    def engine(self) -> Engine:
+        return lab_bubble.engine(self._lab.name, self._places)
+
+    def snapshots(self) -> Mapping[str, float]:
+        return {name: self._age(name) for name in snapshot.names(self._places)}
+
+    def _age(self, name: str) -> float:
+        try:
+            return snapshot.load(self._places, name).age
+        except BadFile:
+            return 0.0  # damaged: it is there, and nothing was ever restored from it
+
+    def labctl(self, words: Sequence[str]) -> run.Result:
+        argv = [sys.executable, "-m", "labctl", *words, "--lab", self._lab.name]
+        return run.run(argv, timeout=LABCTL_SECONDS, check=False)
+
+    def go_to(self, start: str) -> None:
+        starts.go_to(self._places, start, Progress(say=self._say), patience=self._patience)
+
+    def keep(self, name: str, note: str) -> None:
+        capture.create(self._lab, self._places, name, note=note, say=self._say, patience=self._patience)
+
+    def restore(self, name: str) -> None:
+        restore(self._places, name, Progress(say=self._say), patience=self._patience)
+
+
+def place_of(
+    lab: Lab,
+    places: LabPlaces,
+    lang: Lang,
+    *,
+    say: Callable[[str], None] = lambda _: None,
+    patience: float = 0.0,
+) -> Place:
+    """The course's view of a lab."""
+    family = family_words(lab.family)
+    return Place(lab, LabHost(lab, places, say, patience), lang, of_lab(lab, family), family["unit"])
+
+
+def family_words(family: str) -> dict[str, dict[str, str]]:
+    """What differs between families: units, paths and values by their logical names."""
+    from labctl.image.family import load_family
+
+    found = load_family(family)
+    return {"unit": found.units, "path": found.paths, "value": found.values}
+
+
+def variable_names() -> frozenset[str]:
+    """Every variable that an exercise may use in labctl's own lab, whatever its family."""
+    from labctl.image.family import families
+    from labctl.lab.load import load_lab
+
+    lab = load_lab("default")
+    return frozenset(name for family in families() for name in of_lab(lab, family_words(family)))

@@ -1,0 +1,114 @@
+"""What the course prints: the list, a task, the steps of a solution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from labctl import console
+from labctl.cli.frame import flag
+from labctl.errors import OK
+
+if TYPE_CHECKING:
+    from labctl.course.catalog import Course
+    from labctl.course.form import Exercise, Silent
+    from labctl.course.place import Place
+    from labctl.course.progress import Progress
+    from labctl.course.steps import Done
+    from labctl.course.text import Lang
+    from labctl.lab.model import Lab
+
+LONGEST_OUTPUT = 12  # lines of a step's output that `solve` shows
+
+
+def listing(
+    course: Course, lab: str, described: Lab | None, known: Progress, tongue: Lang, *, as_json: bool
+) -> int:
+    """All days with their exercises. described: None when there is no such lab yet."""
+    from labctl.course import catalog, session
+    from labctl.course.words import say
+
+    documents = []
+    for day in course.days:
+        exercises = course.of_day(day)
+        done = sum(bool(known.of(each.id).passed) for each in exercises)
+        title = catalog.TITLES[day].of(tongue) if day in catalog.TITLES else day
+        if not as_json:
+            count = f"{done}/{len(exercises)}" if exercises else say(tongue, "later")
+            console.heading(f"{day}  {title}  {count}")
+        for each in exercises:
+            record = known.of(each.id)
+            state = "done" if record.passed else "open" if known.active == each.id else "todo"
+            lack = session.unmet(each, described)[0] if described else ""
+            documents.append(
+                {"id": each.id, "title": each.title.of(tongue), "state": state, "hints": record.hints,
+                 "solved": record.solved, "needs": lack}
+            )  # fmt: skip
+            if not as_json:
+                mark = {"done": "✔", "open": "▶", "todo": " "}[state]
+                tail = f"  ({say(tongue, 'needs', what=lack)})" if lack else ""
+                tail += f"  ({say(tongue, 'by-solve')})" if record.solved and record.passed else ""
+                console.line(f"  {mark} {each.id:24} {each.title.of(tongue)}{tail}")
+    if as_json:
+        console.document({"lab": lab, "active": known.active, "exercises": documents})
+    elif described is None:
+        console.line(console.command(f"labctl up{flag(lab)}, labctl exercise day1{flag(lab)}"))
+    return OK
+
+
+def task(chosen: Exercise, lab: Lab, tongue: Lang, *, carry_on: bool) -> None:
+    """An exercise as its learner reads it: why, what to reach, where; not the commands."""
+    from labctl.cli.course_host import family_words
+    from labctl.course.variables import fill, of_lab
+    from labctl.course.words import say
+
+    values, where = of_lab(lab, family_words(lab.family)), flag(lab.name)
+
+    def text(words: str) -> str:
+        return console.command(fill(words, values, shell=False))
+
+    console.heading(say(tongue, "exercise", id=chosen.id, title=chosen.title.of(tongue)))
+    console.line("")
+    console.line(text(chosen.aim.of(tongue)))
+    console.line("")
+    console.heading(say(tongue, "tasks"))
+    for number, task in enumerate(chosen.tasks, start=1):
+        console.line(f"  {number}. {text(task.of(tongue))}")
+    console.line(f"  {say(tongue, 'nodes')}: {', '.join(chosen.nodes)}")
+    modes = {node.mode for node in lab.nodes}
+    for note in chosen.notes:
+        if note.mode == "any" or note.mode in modes:
+            console.line(f"  {say(tongue, 'note')}: {text(note.text.of(tongue))}")
+    console.line(f"  {say(tongue, 'from')}: {chosen.slide}")
+    for link in chosen.links:
+        console.line(f"  {say(tongue, 'manual')}: {link}")
+    console.line("")
+    first = f"labctl {chosen.enter} {chosen.nodes[0]}{where}"
+    words = {name: f"labctl {name}{where}" for name in ("check", "hint", "solve")}
+    console.line(console.command(say(tongue, "how-to", ssh=first, **words)))
+    if carry_on:
+        reset = f"labctl exercise {chosen.id} --reset{where}"
+        console.line(console.command(say(tongue, "carry-on", reset=reset)))
+
+
+def announce(step: Silent, command: str, chosen: Exercise, tongue: Lang) -> None:
+    """A step of the solution that is about to run: its reason and its command."""
+    from labctl.course.form import HOST, Step
+
+    console.line("")
+    if isinstance(step, Step):
+        console.heading(step.why.of(tongue))
+    nodes = ",".join(chosen.targets(step.on)) if step.on != (HOST,) else HOST
+    first, *rest = command.splitlines()
+    console.line(f"{nodes}# {console.command(first)}")
+    for line in rest:
+        console.line(f"  {line}")
+
+
+def outcome(place: Place, done: Done) -> None:
+    """What a step printed on a node, its end when it is long."""
+    if done.result is None:
+        console.line(f"  {done.where}: {place.say('solved-already')}")
+        return
+    lines = (done.result.stdout.rstrip() + "\n" + done.result.stderr.rstrip()).strip().splitlines()
+    for line in lines[-LONGEST_OUTPUT:]:
+        console.line(f"  {done.where}: {line}")

@@ -1,0 +1,1 @@
+"""The course: exercises as YAML files that start, grade, hint and solve themselves (docs/course.md)."""

@@ -1,0 +1,48 @@
+"""What of a node's facts tells two states of a lab apart: all that does not change by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from labctl.probe.facts import Facts, NodeFacts
+
+
+def fingerprint(facts: Facts) -> dict[str, dict[str, Any]]:
+    """By node: names, units, addresses, time sources, cluster, mounts. No times, sizes or ids of a boot.
+
+    A node that is silent has only its reason's place.
+    """
+    return {
+        name: _of_node(fact) if isinstance(fact, NodeFacts) else {"silent": True}
+        for name, fact in facts.items()
+    }
+
+
+def _of_node(fact: NodeFacts) -> dict[str, Any]:
+    view, corosync = fact.cluster, fact.corosync
+    return {
+        "hostname": fact.hostname,
+        **{f"unit {name}": f"{unit.active}, {unit.enabled}" for name, unit in sorted(fact.units.items())},
+        "failed": sorted(fact.failed_units),
+        "legs": {name: (leg.up, sorted(leg.addresses)) for name, leg in sorted(fact.legs.items())},
+        "gateway": fact.gateway,
+        "names": {name: list(found) for name, found in sorted(fact.names.items())},
+        "sources": sorted(source.address for source in fact.sources),
+        "mounts": sorted(point for point in fact.mounts if not point.startswith(("/proc", "/sys", "/run"))),
+        "blocks": dict(sorted(fact.blocks.items())),
+        "corosync_conf": fact.corosync_conf,
+        "nodelist": sorted(name for name, _ in corosync.nodelist.values()) if corosync else [],
+        "online": sorted(view.online) if view else [],
+        "resources": sorted(resource.id for resource in view.resources) if view else [],
+        "pcs_hosts": list(fact.pcs_hosts or ()),
+    }
+
+
+def differences(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> list[str]:
+    """Each value that differs: node, what, before, after."""
+    return [
+        f"{node}: {what} was {before.get(node, {}).get(what)!r} and is {after.get(node, {}).get(what)!r}"
+        for node in sorted({*before, *after})
+        for what in sorted({*before.get(node, {}), *after.get(node, {})})
+        if before.get(node, {}).get(what) != after.get(node, {}).get(what)
+    ]

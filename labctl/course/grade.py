@@ -1,0 +1,250 @@
+"""Grading: look, judge, wait while the lab is still at work, then the proofs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from labctl.checks.cluster import views
+from labctl.checks.result import CheckResult, Status, skipped
+from labctl.course.ask import ask
+from labctl.course.form import Exercise
+from labctl.course.judge import Scene, best, judge, result
+from labctl.course.kinds import Again, Asked, Check, TimeSource
+from labctl.course.place import Place
+from labctl.errors import LabError, TimedOut
+from labctl.probe.facts import NodeFacts
+from labctl.probe.gather import gather
+from labctl.wait import wait_until
+
+PROBE_SECONDS = 15.0
+SETTLE_SECONDS = 150.0
+BOOT_SECONDS = 180.0
+PROOF_SECONDS = 60.0
+# How long after its start a thing may still change by itself.
+CLUSTER_STARTS, CHRONY_STARTS, NODE_STARTS = 60.0, 20.0, 40.0
+
+AT_ONCE = 6
+# How often a node is looked at whose tools do not answer in time, and how the probe says that.
+LOOKS, GIVEN_UP = 4, "no answer within"
+
+Say = Callable[[str], None]
+
+
+def look(place: Place, exercise: Exercise, nodes: Iterable[str] | None = None) -> Scene:
+    """The facts of the exercise's nodes, right now."""
+    units = [name.removesuffix(".service") for name in place.units.values() if "@" not in name]
+    wanted = exercise.nodes if nodes is None else tuple(nodes)
+    facts = gather(place.engine, place.lab, wanted, timeout=PROBE_SECONDS, units=units)
+    return Scene(place.lab, exercise.nodes, facts, place.lang, place.units)
+
+
+def grade(
+    place: Place, exercise: Exercise, *, proofs: bool = True, patient: bool = True, say: Say = lambda _: None
+) -> list[CheckResult]:
+    """Every check's results, in the exercise's order.
+
+    proofs: also do what changes the lab for a while (reboots); they are skipped while a check that
+    they build upon fails.  patient: wait for a lab that is still at work before calling it wrong.
+    """
+    say(place.say("grading"))
+    plain = [check for check in exercise.checks if not isinstance(check, Again)]
+    found = _settled(place, exercise, plain, say) if patient else _once(place, exercise, plain)[1]
+    results: list[CheckResult] = []
+    for check in exercise.checks:
+        if not isinstance(check, Again):
+            results += [one for one in found if one.id == check.id]
+        elif missing := _missing(results, (*check.requires, *check.checks)):
+            results.append(skipped(check.id, None, place.say("requires", names=", ".join(missing))))
+        elif not proofs:
+            results.append(skipped(check.id, None, place.say("quick")))
+        else:
+            results.append(_prove(place, exercise, check, say))
+    return results
+
+
+def passed(results: Iterable[CheckResult]) -> bool:
+    """Whether the exercise is done: nothing failed, and nothing was left out."""
+    return all(one.status is Status.PASSED for one in results)
+
+
+def _missing(results: list[CheckResult], names: Iterable[str]) -> list[str]:
+    bad = {one.id for one in results if one.status is not Status.PASSED}
+    return [name for name in dict.fromkeys(names) if name in bad]
+
+
+def _once(place: Place, exercise: Exercise, checks: Sequence[Check]) -> tuple[Scene, list[CheckResult]]:
+    """Look, and judge every check once: all at once whose required ones are judged, then the next."""
+    scene = look(place, exercise)
+    found: dict[str, list[CheckResult]] = {}
+    left = list(checks)
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        while left:
+            waited_for = {check.id for check in left}
+            ready = [check for check in left if not waited_for.intersection(check.requires)]
+            known = [one for results in found.values() for one in results]
+            judged = pool.map(lambda check, known=known: _one(place, scene, check, known), ready)
+            found |= dict(zip((check.id for check in ready), judged, strict=True))
+            left = [check for check in left if check.id not in found]
+    return scene, [one for check in checks for one in found[check.id]]
+
+
+def _one(place: Place, scene: Scene, check: Check, known: list[CheckResult]) -> list[CheckResult]:
+    if missing := _missing(known, check.requires):
+        return [skipped(check.id, None, place.say("requires", names=", ".join(missing)))]
+    if isinstance(check, Asked):
+        return ask(place, scene, check)
+    return [] if isinstance(check, Again) else judge(scene, check)
+
+
+def _settled(place: Place, exercise: Exercise, checks: Sequence[Check], say: Say) -> list[CheckResult]:
+    """Judge until all is right, or until nothing is on its way any more."""
+    results: list[CheckResult] = []
+    told = ""
+    looks = 0
+
+    def at_rest() -> bool:
+        nonlocal results, told, looks
+        looks += 1
+        scene, results = _once(place, exercise, checks)
+        wrong = {one.id for one in results if one.failed}
+        reason = ""
+        if wrong:
+            booting = still_booting(place, scene)
+            reason = unsettled(scene, [check for check in checks if check.id in wrong], booting)
+            if not reason and looks < LOOKS and (slow := too_slow(scene)):
+                reason = place.say("settle-slow", node=", ".join(slow))
+        if reason and reason != told:
+            say(place.say("settling", reason=reason))
+            told = reason
+        return not reason
+
+    with contextlib.suppress(TimedOut):  # then it is judged as it is
+        wait_until("the lab to come to rest", at_rest, timeout=SETTLE_SECONDS, every=0.3)
+    return results
+
+
+def too_slow(scene: Scene) -> list[str]:
+    """Nodes where a tool was given up by the probe before it answered: busy, or hung for good."""
+    return [
+        name
+        for name, fact in scene.facts.items()
+        if isinstance(fact, NodeFacts) and any(GIVEN_UP in why for why in fact.silent.values())
+    ]
+
+
+def still_booting(place: Place, scene: Scene) -> list[str]:
+    """Those of the nodes that were switched on a moment ago and have not started everything yet."""
+    young = [
+        name
+        for name, fact in scene.facts.items()
+        if isinstance(fact, NodeFacts) and fact.uptime < NODE_STARTS
+    ]
+    found = []
+    for name in young:
+        with contextlib.suppress(LabError):
+            told = place.node(name).run(["systemctl", "is-system-running"], timeout=10, check=False)
+            found += [name] if told.stdout.strip() in ("initializing", "starting") else []
+    return found
+
+
+def unsettled(scene: Scene, wrong: Iterable[Check], booting: Sequence[str] = ()) -> str:
+    """What in the lab is still on its way, in words; "" when it is at rest."""
+    known = {name: fact for name, fact in scene.facts.items() if isinstance(fact, NodeFacts)}
+    if booting:
+        return scene.say("settle-boot", node=", ".join(booting))
+    seen = views(scene.lab, scene.facts)
+    for view in seen.values():
+        controllers = [
+            fact.controller for name, fact in known.items() if scene.lab.node(name).hostname == view.dc
+        ]
+        if any(state not in ("S_IDLE", "") for state in controllers) or any(
+            node.pending for node in view.nodes
+        ):
+            return scene.say("settle-cluster")
+    if any(_joining(scene, fact) for fact in known.values()):
+        return scene.say("settle-cluster")
+    servers = [check.server for check in wrong if isinstance(check, TimeSource)]
+    addresses = {str(leg.address) for name in servers for leg in scene.lab.node(name).interfaces}
+    for fact in known.values():
+        daemon = fact.unit("chronyd", "chrony")
+        # A source that it has not got will not come by waiting.
+        coming = any(source.address in addresses and source.state != "*" for source in fact.sources)
+        if coming and daemon is not None and daemon.age < CHRONY_STARTS:
+            return scene.say("settle-time")
+    return ""
+
+
+def _joining(scene: Scene, fact: NodeFacts) -> bool:
+    """Whether a node's Pacemaker was started a moment ago, or is about to be, and it is not online yet."""
+    daemon = fact.unit("pacemaker")
+    if daemon is None:
+        return False
+    if daemon.active not in ("active", "activating"):
+        return fact.corosync_conf and daemon.enabled == "enabled" and fact.uptime < CLUSTER_STARTS
+    if daemon.active == "active" and daemon.age >= CLUSTER_STARTS:
+        return False
+    own = views(scene.lab, scene.facts)
+    seen = best(scene.lab, own) if own else None
+    return seen is None or not seen.dc or fact.hostname not in seen.online
+
+
+def _prove(place: Place, exercise: Exercise, check: Again, say: Say) -> CheckResult:
+    """Do what the proof says, judge its checks again, and put back what the doing took away."""
+    wanted = [each for each in exercise.checks if each.id in check.checks]
+    nodes = check.on or ()
+    scene = Scene(place.lab, exercise.nodes, {}, place.lang, place.units)
+    problems: list[str] = []
+    try:
+        for node in nodes:
+            if trouble := _disturb(place, check, node, say):
+                return result(scene, check, None, [trouble])
+        after = place.say("after-reboot", node=", ".join(nodes)) if check.reboot else ""
+        after = after or place.say("after-run", run=check.run)
+        problems = [
+            f"{after}, {one.message.rstrip('.')}"
+            for one in _settled(place, exercise, wanted, say)
+            if one.failed
+        ]
+    finally:
+        if check.undo:
+            for node in nodes:
+                with contextlib.suppress(LabError):
+                    place.node(node).run(["bash", "-c", place.fill(check.undo)], timeout=PROOF_SECONDS)
+    return result(scene, check, None, problems)
+
+
+def _disturb(place: Place, check: Again, node: str, say: Say) -> str:
+    """Reboot the node, or run the proof's command there; what went wrong."""
+    if check.reboot:
+        say(place.say("rebooting", node=node))
+        try:
+            reboot(place, node)
+        except LabError as error:
+            return place.say("no-return", node=node, found=error.message)
+        return ""
+    command = place.fill(check.run or "")
+    say(place.say("running", run=command, node=node))
+    try:
+        told = place.node(node).run(["bash", "-c", command], timeout=PROOF_SECONDS, check=False)
+    except LabError as error:
+        return place.say("proof-failed", run=command, node=node, found=error.message)
+    return (
+        "" if told.ok else place.say("proof-failed", run=command, node=node, found=told.stderr.strip()[-300:])
+    )
+
+
+def reboot(place: Place, node: str) -> None:
+    """An orderly reboot, until the node has booted again. Raises TimedOut."""
+    began = time.monotonic()
+    with contextlib.suppress(LabError):  # the way in goes down with the node
+        place.node(node).run(["systemctl", "reboot"], timeout=20, check=False)
+
+    def back() -> bool:
+        facts = gather(place.engine, place.lab, [node], timeout=PROBE_SECONDS)[node]
+        return isinstance(facts, NodeFacts) and facts.uptime < time.monotonic() - began
+
+    wait_until(f"{node} to come back", back, timeout=BOOT_SECONDS, every=0.5, mend="labctl up")
+    place.node(node).run(["systemctl", "is-system-running", "--wait"], timeout=BOOT_SECONDS, check=False)

@@ -1,0 +1,180 @@
+"""The life of an exercise in a lab: begin, solve, finish."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from labctl.course import progress
+from labctl.course.form import Exercise
+from labctl.course.grade import look
+from labctl.course.place import Place
+from labctl.course.progress import Progress
+from labctl.course.steps import Done, run_steps
+from labctl.errors import BadFile, UsageError
+from labctl.lab.model import Lab
+from labctl.places import LabPlaces
+from labctl.probe.facts import NodeFacts
+
+# What only a kernel of its own gives a node (COURSE.md, "needs").
+OF_A_VM = frozenset({"lvm", "nfs", "pr", "dlm", "drbd", "vm"})
+BEFORE = "before-course"
+BOOT_SECONDS = 180.0
+MANY_NODES = "labctl down{lab} && labctl up{lab} --nodes {count}"
+
+Say = Callable[[str], None]
+
+
+def unmet(exercise: Exercise, lab: Lab) -> tuple[str, str]:
+    """(what the lab has not got for this exercise, the command that gives it); ("", "") when all is there."""
+    flag = "" if lab.name == "default" else f" --lab {lab.name}"
+    in_containers = any(node.mode == "container" for node in lab.nodes)
+    if in_containers and (needs := sorted(OF_A_VM.intersection(exercise.needs))):
+        what = "virtual machines" if needs == ["vm"] else f"virtual machines ({', '.join(needs)})"
+        return what, f"labctl down{flag} && labctl up{flag} --mode vm"
+    if "block" in exercise.needs and lab.storage.driver == "none":
+        return "shared disks", f"labctl down{flag} && labctl up{flag} --storage auto"
+    missing = [name for name in exercise.nodes if name not in {node.name for node in lab.nodes}]
+    if missing:
+        return ", ".join(missing), MANY_NODES.format(lab=flag, count=len(exercise.nodes))
+    return "", ""
+
+
+def require(exercise: Exercise, lab: Lab) -> None:
+    """Raises UsageError, naming the command, when the lab cannot hold this exercise."""
+    what, command = unmet(exercise, lab)
+    if what:
+        raise UsageError(
+            f"Exercise {exercise.id} needs {what}, which lab {lab.name} has not got.",
+            details="The lab is made anew by this; what is in it now, snapshots included, is lost.",
+            mend=command,
+        )
+
+
+def kept_name(exercise: Exercise) -> str:
+    """The snapshot of a prepared start; another name when the preparation changes."""
+    steps = repr((exercise.start, [step.model_dump() for step in exercise.prepare])).encode()
+    return f"start-{exercise.day}-{exercise.name}-{hashlib.sha256(steps).hexdigest()[:8]}"
+
+
+def begin(
+    place: Place,
+    places: LabPlaces,
+    exercise: Exercise,
+    *,
+    left: Exercise | None = None,
+    anew: bool = False,
+    say: Say = lambda _: None,
+) -> str:
+    """Bring the lab to the exercise's start, whatever state it is in, and remember that.
+
+    left: the exercise that was under way; it is cleared away first.
+    anew: whatever the record says of the lab, go back to the start's snapshot.
+    The name of the snapshot that holds the lab as it was before the course came, "" when none was
+    made now. Raises LabError.
+    """
+    require(exercise, place.lab)
+    known = progress.load(places)
+    before = ""
+    if not known.exercises and BEFORE not in place.host.snapshots():
+        place.host.keep(BEFORE, "the lab before the course")
+        before = BEFORE
+    progress.change(places, lambda now: now.model_copy(update={"active": "", "at": ""}))
+    if left is not None:
+        run_steps(place, left, left.cleanup, keep_going=True)
+    kept = kept_name(exercise) if exercise.keep else ""
+    if not (kept and _restored(place, kept)):
+        if kept:
+            say(place.say("first-time"))
+        untouched = known.at == exercise.start and not known.active and not anew
+        if not untouched or not at_rest(place, exercise):
+            place.host.go_to(exercise.start)
+            place.moved()
+        await_boot(place)
+        run_steps(place, exercise, exercise.prepare)
+        if kept:
+            _forget(place, kept.rpartition("-")[0])
+            place.host.keep(kept, f"the start of {exercise.id}")
+
+    def begun(now: Progress) -> Progress:
+        started = now.with_record(exercise.id, **progress.begun(now.of(exercise.id)))
+        return started.model_copy(update={"active": exercise.id})
+
+    progress.change(places, begun)
+    return before
+
+
+def _restored(place: Place, kept: str) -> bool:
+    """Go back to a kept start; False when there is none that can be restored."""
+    if kept not in place.host.snapshots():
+        return False
+    try:
+        place.host.restore(kept)
+    except (BadFile, UsageError):  # damaged, or of a lab that was described differently
+        return False
+    place.moved()
+    return True
+
+
+def _forget(place: Place, beginning: str) -> None:
+    """Remove the kept starts of an exercise's former preparations."""
+    for name in list(place.host.snapshots()):
+        if name.rpartition("-")[0] == beginning:
+            place.host.labctl(["snapshot", "delete", name])
+
+
+def await_boot(place: Place) -> None:
+    """Wait until systemd has started everything on every node of the lab, pcsd included. Raises LabError."""
+    argv = ["systemctl", "is-system-running", "--wait"]
+    nodes = [node.name for node in place.lab.nodes]
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        list(pool.map(lambda name: place.node(name).run(argv, timeout=BOOT_SECONDS, check=False), nodes))
+
+
+def at_rest(place: Place, exercise: Exercise) -> bool:
+    """Whether every node answers and none is in a cluster: what `finish` left, nobody has used since."""
+    facts = look(place, exercise).facts
+    nodes = [fact for fact in facts.values() if isinstance(fact, NodeFacts)]
+    return (
+        len(nodes) == len(exercise.nodes)
+        and exercise.start == "nodes"
+        and not any(fact.corosync_conf for fact in nodes)
+    )
+
+
+def solve(
+    place: Place,
+    places: LabPlaces,
+    exercise: Exercise,
+    *,
+    tell: Callable[[Done], None],
+    before: Callable[..., None],
+) -> None:
+    """Run the reference solution, from wherever the lab is. Raises LabError."""
+    progress.change(
+        places,
+        lambda now: now.with_record(exercise.id, **progress.helped(now.of(exercise.id), solved=True)),
+    )
+    run_steps(place, exercise, exercise.solution, tell=tell, before=before)
+
+
+def finish(place: Place, places: LabPlaces, exercise: Exercise) -> None:
+    """Clear the exercise away: its own cleanup for what lies outside of the nodes, then its start state.
+
+    Raises LabError; called again it finishes what is left.
+    """
+    run_steps(place, exercise, exercise.cleanup, keep_going=True)
+    place.host.go_to(exercise.start)
+    place.moved()
+
+    def over(now: Progress) -> Progress:
+        ended = now.with_record(exercise.id, finished=progress.now())
+        return ended.model_copy(update={"active": "", "at": exercise.start})
+
+    progress.change(places, over)
+
+
+def next_open(exercises: Iterable[Exercise], known: Progress) -> Exercise | None:
+    """The first exercise that is not passed yet."""
+    return next((each for each in exercises if not known.of(each.id).passed), None)

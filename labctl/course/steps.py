@@ -1,0 +1,87 @@
+"""Running the steps of an exercise: preparation, solution, near miss, cleanup."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from labctl.course.form import HOST, Exercise, Silent
+from labctl.course.place import Place
+from labctl.errors import ActionFailed, LabError
+from labctl.run import Result
+
+UNLESS_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Done:
+    """One step on one node (or on "host"); result None: `unless` said that it was so already."""
+
+    step: Silent
+    where: str
+    command: str
+    result: Result | None
+
+
+def run_steps(
+    place: Place,
+    exercise: Exercise,
+    steps: Iterable[Silent],
+    *,
+    tell: Callable[[Done], None] = lambda _: None,
+    before: Callable[[Silent, str], None] = lambda *_: None,
+    keep_going: bool = False,
+) -> None:
+    """Run steps in order, each on its nodes at once.
+
+    tell: called for every step and node when it is done; before: with the command, as it begins.
+    Raises ActionFailed at the first step that ends badly, unless keep_going.
+    """
+    for step in steps:
+        before(step, command_of(place, step))
+        try:
+            for done in _run(place, exercise, step):
+                tell(done)
+        except LabError:
+            if not keep_going:
+                raise
+
+
+def command_of(place: Place, step: Silent) -> str:
+    """The command of a step as a learner would type it."""
+    return place.fill(step.run)
+
+
+def _run(place: Place, exercise: Exercise, step: Silent) -> list[Done]:
+    command = command_of(place, step)
+    if step.on == (HOST,):
+        words = shlex.split(command)[1:]
+        if words[:2] == ["snapshot", "delete"] and words[2] not in place.host.snapshots():
+            return [Done(step, HOST, command, None)]
+        result = place.host.labctl(words)
+        place.moved()
+        if not result.ok:
+            raise ActionFailed("A step on the host failed.", details=f"# {command}\n{result.describe()}")
+        return [Done(step, HOST, command, result)]
+    nodes = exercise.targets(step.on)
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        return list(pool.map(lambda node: _on_node(place, step, node, command), nodes))
+
+
+def _on_node(place: Place, step: Silent, node: str, command: str) -> Done:
+    handle = place.node(node)
+    if step.unless:
+        asked = handle.run(["bash", "-c", place.fill(step.unless)], timeout=UNLESS_SECONDS, check=False)
+        if asked.ok:
+            return Done(step, node, command, None)
+    result = handle.run(["bash", "-e", "-o", "pipefail", "-c", command], timeout=step.timeout, check=False)
+    if not result.ok:
+        said = (result.stderr.strip() or result.stdout.strip())[-2000:]
+        raise ActionFailed(
+            f"A step failed on {node} (exit code {result.rc}).",
+            details=f"[root@{node}]# {command}\n{said}",
+            mend="labctl exercise --reset begins the exercise again from its start",
+        )
+    return Done(step, node, command, result)

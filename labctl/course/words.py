@@ -1,0 +1,185 @@
+"""What the course's engine itself says, in both languages. What an exercise says stands in its file."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from labctl.course.text import Lang
+
+# Under each key the English words, then the Korean ones.
+PHRASES: Final[dict[str, tuple[str, str]]] = {
+    # -- what checks found
+    "silent": ("{node} does not answer: {reason}", "{node}이(가) 응답하지 않습니다: {reason}"),
+    "should": ("{what} should be {right} and is {found}", "{what}: {right}이어야 하는데 현재 {found}입니다"),
+    "more": ("and {count} more", "그 밖에 {count}건"),
+    "nothing": ("nothing", "없음"),
+    "unknown": ("unknown", "알 수 없음"),
+    "hostname": ("the host name", "호스트 이름"),
+    "no-echo": (
+        "{name} ({address}) does not answer a ping",
+        "{name}({address})이(가) ping에 응답하지 않습니다",
+    ),
+    "no-interface": ("there is no interface {name}", "{name} 인터페이스가 없습니다"),
+    "interface-down": ("{name} is down", "{name}이(가) 내려가 있습니다"),
+    "no-unit": ("{unit} is not installed", "{unit}이(가) 설치되어 있지 않습니다"),
+    "unit-state": (
+        "{unit} should be {right} and is {found}",
+        "{unit}: {right}이어야 하는데 현재 {found}입니다",
+    ),
+    "unit-boot": (
+        "{unit} should be {right} for the next boot and is {found}",
+        "{unit}: 다음 부팅을 위해 {right}이어야 하는데 현재 {found}입니다",
+    ),
+    "no-chrony": ("chronyd does not answer", "chronyd가 응답하지 않습니다"),
+    "no-source": (
+        "chronyd has no source {server} ({address}); it has {found}",
+        "chronyd에 {server}({address}) 소스가 없습니다. 현재 소스: {found}",
+    ),
+    "not-selected": (
+        "chronyd knows {server} but is not synchronised to it (state {found})",
+        "chronyd가 {server}을(를) 알고 있지만 동기화되지 않았습니다(상태 {found})",
+    ),
+    "pcs-unknown": ("pcs has no token for {names}", "pcs에 {names}의 토큰이 없습니다"),
+    "no-cluster": ("no cluster runs on {names}", "{names}에서 클러스터가 실행되고 있지 않습니다"),
+    "cluster-name": ("the cluster's name", "클러스터 이름"),
+    "no-quorum": ("the cluster has no quorum", "클러스터에 쿼럼이 없습니다"),
+    "no-dc": ("no DC is elected", "DC가 선출되지 않았습니다"),
+    "two-dcs": ("the nodes name different DCs: {names}", "노드마다 DC가 다릅니다: {names}"),
+    "not-member": ("{name} is not in the cluster", "{name}이(가) 클러스터에 없습니다"),
+    "not-online": (
+        "{name} should be online and is {found}",
+        "{name}은(는) online이어야 하는데 현재 {found}입니다",
+    ),
+    "too-many": (
+        "{name} is in the cluster and should not be",
+        "{name}은(는) 클러스터에 없어야 하는데 들어 있습니다",
+    ),
+    "no-corosync": ("corosync does not answer", "corosync가 응답하지 않습니다"),
+    "link": ("corosync's link {number}", "corosync 링크 {number}"),
+    "link-more": (
+        "corosync has another link {number} at {found}",
+        "corosync에 다른 링크 {number}({found})가 있습니다",
+    ),
+    "cib-count": (
+        "the configuration (CIB) should hold {right} of {xpath} and holds {found}",
+        "설정(CIB)에 {xpath}이(가) {right}개 있어야 하는데 현재 {found}개입니다",
+    ),
+    "at-least-one": ("at least one", "하나 이상의 "),
+    "no-cib": ("the configuration (CIB) cannot be read: {found}", "설정(CIB)을 읽을 수 없습니다: {found}"),
+    "exit": (
+        "`{run}` should end with {right} and ended with {found}",
+        "`{run}`: 종료 코드가 {right}이어야 하는데 {found}입니다",
+    ),
+    "output": ("`{run}` says: {found}", "`{run}`의 출력: {found}"),
+    "no-output": ("`{run}` says nothing", "`{run}`이(가) 아무것도 출력하지 않습니다"),
+    "login": (
+        "{user}@{name} does not let {source} in by key: {found}",
+        "{source}에서 {user}@{name}(으)로 키 로그인이 되지 않습니다: {found}",
+    ),
+    "port-closed": (
+        "{protocol} port {port} should answer {source} and does not ({found})",
+        "{source}에서 {protocol} {port} 포트에 접속되어야 하는데 되지 않습니다({found})",
+    ),
+    "port-open": (
+        "{protocol} port {port} should not answer {source} and does",
+        "{source}에서 {protocol} {port} 포트에 접속되면 안 되는데 됩니다",
+    ),
+    "port-untried": ("port {port} could not be tried: {found}", "{port} 포트를 확인할 수 없습니다: {found}"),
+    "no-snapshot": ("the lab has no snapshot {name}", "랩에 {name} 스냅샷이 없습니다"),
+    "not-restored": (
+        "the lab was not brought back to snapshot {name}: {node} has been up since before it was made",
+        "랩을 {name} 스냅샷으로 되돌리지 않았습니다: {node}은(는) 스냅샷을 만들기 전부터 켜져 있습니다",
+    ),
+    "requires": (
+        "Not tried yet: first the point {names}.",
+        "아직 확인하지 않았습니다. 먼저 {names} 항목을 해결하세요.",
+    ),
+    "quick": (
+        "Left out by --quick: it does something to the lab.",
+        "--quick 때문에 건너뛰었습니다. 랩에 작업을 가하는 확인입니다.",
+    ),
+    "after-reboot": ("after a reboot of {node}", "{node} 재부팅 후"),
+    "after-run": ("after `{run}`", "`{run}` 실행 후"),
+    "no-return": (
+        "{node} did not come back from its reboot: {found}",
+        "{node}이(가) 재부팅 후 돌아오지 않았습니다: {found}",
+    ),
+    "proof-failed": (
+        "`{run}` could not be done on {node}: {found}",
+        "{node}에서 `{run}`을(를) 실행할 수 없습니다: {found}",
+    ),
+    # -- what goes on
+    "grading": ("looking at the lab", "랩을 확인하는 중"),
+    "settling": ("waiting: {reason}", "기다리는 중: {reason}"),
+    "settle-cluster": ("the cluster is still at work", "클러스터가 아직 작업 중입니다"),
+    "settle-time": ("chronyd has just been started", "chronyd가 방금 시작되었습니다"),
+    "settle-slow": ("{node} answers slowly", "{node}의 응답이 느립니다"),
+    "settle-boot": ("{node} has just been switched on", "{node}이(가) 방금 켜졌습니다"),
+    "rebooting": ("proof: rebooting {node}", "증명: {node} 재부팅 중"),
+    "running": ("proof: {run} on {node}", "증명: {node}에서 {run}"),
+    # -- headings
+    "exercise": ("Exercise {id}: {title}", "실습 {id}: {title}"),
+    "why": ("Why", "왜 하나요"),
+    "tasks": ("What to reach", "할 일"),
+    "nodes": ("Nodes", "노드"),
+    "note": ("Note", "참고"),
+    "from": ("From the slides", "슬라이드"),
+    "manual": ("Manual", "매뉴얼"),
+    "how-to": (
+        "Work on it with `{ssh}`; then `{check}`. Stuck: `{hint}`, `{solve}`.",
+        "`{ssh}`로 작업한 뒤 `{check}`를 실행하세요. 막히면 `{hint}`, `{solve}`를 쓰세요.",
+    ),
+    "hint-of": ("Hint {number} of {count}: {text}", "힌트 {number}/{count}: {text}"),
+    "no-more-hints": (
+        "There are no more hints. `{solve}` shows the reference solution.",
+        "힌트가 더 없습니다. `{solve}`로 모범 답안을 볼 수 있습니다.",
+    ),
+    "all-passed": (
+        "All points are right. Exercise {id} is done.",
+        "모든 항목이 맞습니다. 실습 {id}을(를) 마쳤습니다.",
+    ),
+    "next": ("Next: `{finish}`, then `{next}`.", "다음: `{finish}` 후 `{next}`."),
+    "day-done": ("That was the last exercise of {day}.", "{day}의 마지막 실습이었습니다."),
+    "count": (
+        "{passed} right, {failed} missing, {skipped} not tried",
+        "맞음 {passed}, 틀림 {failed}, 건너뜀 {skipped}",
+    ),
+    "solved-already": ("(already so, nothing to do)", "(이미 되어 있어 할 일이 없습니다)"),
+    "solved": (
+        "The reference solution has run. `{check}` grades it.",
+        "모범 답안을 실행했습니다. `{check}`로 채점하세요.",
+    ),
+    "finished": (
+        "Exercise {id} is cleared away; the lab is at its start again.",
+        "실습 {id}을(를) 정리했습니다. 랩이 시작 상태로 돌아왔습니다.",
+    ),
+    "carry-on": (
+        "You are in the middle of it: the lab is as you left it. From the start: `{reset}`.",
+        "진행 중인 실습입니다. 랩은 그대로입니다. 처음부터 하려면 `{reset}`을(를) 실행하세요.",
+    ),
+    "kept": (
+        "The lab as it was is kept as snapshot {name}: `{restore}` brings it back.",
+        "이전 랩 상태를 {name} 스냅샷으로 보관했습니다. `{restore}`로 되돌릴 수 있습니다.",
+    ),
+    "forgotten": ("The progress of {day} begins anew.", "{day}의 진행 기록을 새로 시작합니다."),
+    "first-time": (
+        "making this start for the first time; later it is a restore away",
+        "시작 상태를 처음 만드는 중입니다. 다음부터는 바로 복원됩니다",
+    ),
+    "done": ("done", "완료"),
+    "open": ("open", "진행 중"),
+    "later": ("(comes later)", "(준비 중)"),
+    "todo": ("to do", "남음"),
+    "by-solve": ("solved by the tool", "도구로 풀이"),
+    "needs": ("needs {what}", "{what} 필요"),
+    "progress-damaged": (
+        "The record of your progress was damaged. It is kept as {path}; a new one begins.",
+        "진행 기록이 손상되었습니다. {path}(으)로 보관하고 새로 시작합니다.",
+    ),
+}
+
+
+def say(lang: Lang, key: str, **words: object) -> str:
+    """A phrase with its words filled in."""
+    english, korean = PHRASES[key]
+    return (korean if lang == "ko" else english).format(**words)

@@ -1,0 +1,73 @@
+"""The states of a lab that an exercise may start from: what `up` makes, kept as labelled snapshots.
+
+The first time a state is asked for that the lab has no snapshot of, the lab's machines are made anew
+up to there; from then on it is a restore away.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from labctl.bubble import freeze
+from labctl.errors import BadFile, UsageError
+from labctl.lab import lock, record, snapshot, swap
+from labctl.lab.capture import LABELS
+from labctl.lab.plan import Until
+from labctl.lab.request import Request
+from labctl.lab.restore import restore
+from labctl.lab.up import Progress, bring_up_held
+from labctl.places import LabPlaces
+
+STARTS = {"nodes": Until.NODES, "cluster": Until.CLUSTER, "fresh": Until.ALL}
+
+
+def label(start: str) -> str:
+    """The snapshot's name of a start. Raises UsageError for an unknown one."""
+    if start not in STARTS:
+        raise UsageError(f"There is no start {start!r}.", details=f"There are: {', '.join(STARTS)}")
+    return LABELS[STARTS[start]]
+
+
+def go_to(places: LabPlaces, start: str, progress: Progress, *, patience: float = 0.0) -> bool:
+    """Bring the lab to a start, whatever state it is in; what it is now is lost. True when it was made anew.
+
+    Raises UsageError, BadFile, HostLacks, Busy, and what bring_up() raises.
+    """
+    name = label(start)
+    if name in snapshot.names(places):
+        try:
+            restore(places, name, progress, patience=patience)
+            return False
+        except (BadFile, UsageError) as error:  # damaged, or the lab's description has changed since
+            progress.say(f"{error.message} It is made anew.")
+            snapshot.delete(places, [name], say=progress.say, patience=patience)
+    what = f"labctl exercise --lab {places.lab}"
+    with lock.held(places.lab, what, patience=patience, on_wait=progress.say):
+        _make(places, STARTS[start], progress)
+    return True
+
+
+def _make(places: LabPlaces, until: Until, progress: Progress) -> None:
+    """Empty the lab's folder of all but its secrets, and bring the lab up to there as from nothing."""
+    known = record.load(places.record, places.lab)
+    if known is None:
+        raise UsageError(f"Lab {places.lab} never came up.", mend=f"labctl up --lab {places.lab}")
+    freeze.thaw_if_left(places)
+    snapshot.clear_leftovers(places)
+    swap.finish_interrupted(places)
+    tree = swap.prepare(places)
+    shutil.copytree(places.secrets, tree / places.secrets.name)
+    swap.commit(places, [places.secrets.name])
+    request = Request(
+        lab=places.lab,
+        file=Path(known.file) if known.file else None,
+        overrides=tuple(Path(name) for name in known.overrides),
+        scenario=known.scenario or None,
+        nodes=known.nodes,
+        family=known.family,
+        mode=known.mode,
+        storage=known.storage or None,
+        until=until,
+    )
+    bring_up_held(request, progress)

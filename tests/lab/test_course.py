@@ -1,0 +1,242 @@
+"""The contract of every exercise, held on a real lab, and the course as a learner and a teacher use it.
+
+From its start exactly the named checks fail; after the solution all pass, after a second one still;
+each near miss fails with its words; after `finish` the lab equals its start.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labctl.cli.course_host import place_of, variable_names
+from labctl.cli.frame import known_lab
+from labctl.course import catalog
+from labctl.course.fingerprint import differences, fingerprint
+from labctl.course.form import Exercise
+from labctl.course.grade import look
+from labctl.course.place import Place
+from labctl.course.steps import run_steps
+from labctl.errors import FAILED, USAGE
+from labctl.wait import wait_until
+from tests.lab.driver import ALL, PATIENCE, ROOT, Driver, refused
+
+NAME = "t-course"
+COURSE = catalog.load(variables=variable_names())
+LONG = 600.0  # s; pcs needs a minute for a cluster, and a busy machine several
+Prints = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def lab(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    """A lab of four nodes as `up` makes it, with the cluster that the course does not start from."""
+    made = Driver(NAME)
+    made.log = tmp_path_factory.mktemp(NAME)
+    made.up()
+    yield made
+    made.down()
+
+
+@pytest.fixture(scope="module")
+def start(lab: Driver) -> Prints:
+    """What the nodes are at the start that Day 1 goes out from."""
+    lab("exercise", "day1/time")
+    lab("finish")
+    return settled_print(place(lab))
+
+
+def place(lab: Driver) -> Place:
+    return place_of(known_lab(lab.places), lab.places, "en")
+
+
+def print_of(here: Place) -> Prints:
+    scene = look(here, COURSE.exercises[0], ALL)
+    found: Prints = json.loads(json.dumps(fingerprint(scene.facts)))
+    return found
+
+
+def settled_print(here: Place) -> Prints:
+    """The fingerprint once every node has booted to its end."""
+    for node in ALL:
+        here.node(node).run(["systemctl", "is-system-running", "--wait"], timeout=PATIENCE, check=False)
+    wait_until(
+        "pcsd to run everywhere",
+        lambda: all(told["unit pcsd"] == "active, enabled" for told in print_of(here).values()),
+        timeout=PATIENCE,
+    )
+    return print_of(here)
+
+
+def graded(lab: Driver, *words: str, course: Path | None = None) -> dict[str, Any]:
+    """check --json; its exit code must say the same as the document."""
+    options = ["--course", str(course)] if course else []
+    result = lab("check", "--json", *options, *words, check=False, timeout=LONG)
+    assert "Traceback" not in result.stderr, result.stderr
+    document: dict[str, Any] = json.loads(result.stdout)
+    assert result.rc == (FAILED if document["failed"] else 0), result.describe()
+    return document
+
+
+def wrong(document: dict[str, Any]) -> dict[str, list[str]]:
+    """Messages of what failed, by check."""
+    found: dict[str, list[str]] = {}
+    for one in document["checks"]:
+        if one["status"] == "failed":
+            found.setdefault(one["id"], []).append(one["message"])
+    return found
+
+
+def hold(lab: Driver, exercise: Exercise, before: Prints, course: Path | None = None) -> None:
+    """The whole contract of one exercise."""
+    options = ["--course", str(course)] if course else []
+    lab("exercise", exercise.id, "--reset", *options, timeout=LONG)
+    assert set(wrong(graded(lab, course=course))) == set(exercise.at_start)
+    for _ in range(2):
+        lab("solve", *options, timeout=LONG)
+        document = graded(lab, course=course)
+        assert document["done"], wrong(document)
+        assert document["skipped"] == 0
+    for miss in exercise.near_miss:
+        if miss.after == "start":
+            lab("exercise", exercise.id, "--reset", *options, timeout=LONG)
+        run_steps(place(lab), exercise, miss.steps)
+        found = wrong(graded(lab, course=course))
+        assert any(miss.says in message for message in found.get(miss.fails, ())), found
+    lab("finish", *options, timeout=LONG)
+    assert differences(before, settled_print(place(lab))) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("exercise", COURSE.exercises, ids=lambda each: each.id)
+def test_the_contract(lab: Driver, start: Prints, exercise: Exercise) -> None:
+    hold(lab, exercise, start)
+
+
+@pytest.mark.timeout(600)
+def test_the_documented_example(lab: Driver, start: Prints, tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "writing-exercises.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```yaml\n(id: .*?)```", text, re.DOTALL)
+    (tmp_path / "motd.yaml").write_text(block, encoding="utf-8")
+    [exercise], wrong_ones = catalog.lint([tmp_path], variables=variable_names())
+    assert wrong_ones == []
+    hold(lab, exercise, start, course=tmp_path)
+
+
+# -- as a learner uses it ---------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(600)
+def test_one_exercise_after_another_without_finishing(lab: Driver) -> None:
+    """What the one before has left is gone, whatever it was."""
+    lab("exercise", "day1/firewall", "--reset")
+    lab("solve")
+    lab("exercise", "day1/names")
+    assert lab.on("node1", "systemctl", "is-active", "firewalld", check=False).stdout.strip() == "inactive"
+    assert set(wrong(graded(lab))) == {"hostname", "table"}
+    again = lab("exercise", "day1/names").stdout
+    assert "--reset" in again, "it goes on where it was, and says how to begin anew"
+
+
+@pytest.mark.timeout(600)
+def test_hints_come_one_by_one_and_are_counted(lab: Driver) -> None:
+    lab("exercise", "day1/names", "--reset")
+    exercise = COURSE.find("day1/names")
+    shown = [lab("hint").stdout for _ in range(len(exercise.hints) + 1)]
+    assert [text.count("Hint ") for text in shown] == [1, 2, 3, 3]
+    assert "labctl solve" in shown[-1]
+    told = json.loads(lab("progress", "export").stdout)
+    assert told["exercises"]["day1/names"]["shown"] == len(exercise.hints)
+
+
+@pytest.mark.timeout(600)
+def test_the_language_is_remembered(lab: Driver) -> None:
+    text = lab("exercise", "day1/names", "--lang", "ko").stdout
+    assert COURSE.find("day1/names").title.ko in text
+    message = graded(lab)["checks"][0]["message"]
+    assert re.search("[가-힣]", message)
+    lab("exercise", "list", "--lang", "en")
+
+
+@pytest.mark.timeout(900)
+def test_a_lab_in_ruins_is_graded_in_words_and_brought_back(lab: Driver) -> None:
+    """A node that is off, one without names and a way in, one without a network and Python, no ssh."""
+    lab("exercise", "day1/ssh", "--reset")
+    lab.on("node1", "systemctl", "poweroff", check=False)
+    lab.on("node2", "sh", "-c", "rm -rf /etc/ssh /root /etc/hosts; systemctl stop ssh sshd", check=False)
+    lab.on("node3", "sh", "-c", "ip link set eth1 down; chmod 0 /usr/bin/python3*", check=False)
+    lab.on("node4", "sh", "-c", "rm -f /usr/bin/ssh", check=False)
+    document = graded(lab)
+    assert document["failed"]
+    lab("exercise", "day1/ssh", "--reset")
+    assert set(wrong(graded(lab))) == {"key"}
+
+
+@pytest.mark.timeout(600)
+def test_a_lab_that_does_not_run_is_said_so_and_comes_back(lab: Driver) -> None:
+    lab("exercise", "day1/names", "--reset")
+    lab("down", "--keep", "--wait", "60")
+    refused(lab("check", check=False), FAILED, "does not run", mend="labctl up")
+    lab("exercise", "day1/names", "--reset")
+    assert set(wrong(graded(lab))) == {"hostname", "table"}
+
+
+@pytest.mark.timeout(600)
+def test_a_start_whose_snapshot_is_damaged_is_made_anew(lab: Driver) -> None:
+    (lab.places.snapshots / "fresh-nodes" / "meta.json").write_text("{")
+    lab("exercise", "day1/names", "--reset")
+    assert set(wrong(graded(lab))) == {"hostname", "table"}
+    assert json.loads((lab.places.snapshots / "fresh-nodes" / "meta.json").read_text())["until"] == "nodes"
+
+
+@pytest.mark.timeout(600)
+def test_what_is_asked_wrongly(lab: Driver) -> None:
+    refused(lab("exercise", "day1/nmaes", check=False), USAGE, "did you mean day1/names?")
+    refused(lab("exercise", "day1", "day2", check=False), USAGE, "One exercise at a time")
+    refused(lab("exercise", "list", "--lang", "de", check=False), USAGE, "no language", mend="--lang en")
+    lab("exercise", "day1/names", "--reset")
+    lab("finish")
+    refused(lab("check", check=False), USAGE, "No exercise is under way", mend="labctl exercise day1")
+
+
+@pytest.mark.timeout(600)
+def test_an_exercise_that_needs_a_virtual_machine(lab: Driver, tmp_path: Path) -> None:
+    text = (catalog.OWN / "day1" / "names.yaml").read_text(encoding="utf-8")
+    text = text.replace("id: day1/names", "id: day3/gfs").replace(
+        "start: nodes", "needs: [dlm]\nstart: nodes"
+    )
+    (tmp_path / "gfs.yaml").write_text(text, encoding="utf-8")
+    result = lab("exercise", "day3/gfs", "--course", str(tmp_path), check=False)
+    refused(result, USAGE, "needs virtual machines (dlm)", mend="labctl up --lab t-course --mode vm")
+
+
+@pytest.mark.timeout(600)
+def test_a_damaged_record_is_kept_aside_and_told(lab: Driver) -> None:
+    path = lab.places.logs / "course.json"
+    path.write_text("{")
+    assert "damaged" in lab("exercise", "list").stderr
+    assert list(lab.places.logs.glob("course.damaged-*.json"))
+
+
+# -- the teacher's side -----------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(900)
+def test_results_for_a_teacher(lab: Driver, tmp_path: Path) -> None:
+    lab("exercise", "day1/ssh", "--reset")
+    lab("solve")
+    assert graded(lab, "--junit", str(tmp_path / "one.xml"))["done"]
+    assert "<testcase" in (tmp_path / "one.xml").read_text()
+    everything = json.loads(lab("check", "--all", "--json").stdout)
+    assert {one["id"]: one["status"] for one in everything["checks"]}["day1/ssh"] == "passed"
+    lab("progress", "export", str(tmp_path / "kim.json"), "--student", "kim")
+    [student] = json.loads(lab("progress", "report", str(tmp_path), "--json").stdout)["students"]
+    assert (student["student"], student["exercises"]["day1/ssh"]["state"]) == ("kim", "done")
+    lab("exercise", "day1", "--reset")
+    told = json.loads(lab("progress", "show", "--json").stdout)
+    assert {one["state"] for one in told["exercises"].values()} == {"todo", "open"}

@@ -1,0 +1,364 @@
+"""Beginning, grading, solving and finishing an exercise, against a fake engine and a fake host."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from labctl.checks.result import Status
+from labctl.course import grade as grading
+from labctl.course import progress, session
+from labctl.course.form import Exercise
+from labctl.course.place import Place
+from labctl.course.steps import Done, run_steps
+from labctl.course.variables import of_lab
+from labctl.engine.base import State
+from labctl.errors import ActionFailed, BadFile, UsageError
+from labctl.lab.load import load_lab
+from labctl.places import LabPlaces
+from labctl.run import Result
+from tests.fakes import recorded
+from tests.fakes.course import FakeHost
+from tests.fakes.engine import FakeEngine
+
+LAB = load_lab("spike", environment={})
+ALL = tuple(node.name for node in LAB.nodes)
+UNITS = {"chrony": "chrony.service"}
+TEXT = {"en": "words", "ko": "말"}
+
+
+def made(**changes: Any) -> Exercise:
+    """A small exercise."""
+    return Exercise.model_validate(
+        {
+            "id": "day1/small",
+            "title": TEXT,
+            "aim": TEXT,
+            "tasks": [TEXT],
+            "hints": [TEXT],
+            "nodes": list(ALL),
+            "start": "nodes",
+            "prepare": [{"on": ["node1"], "run": "prepare it"}],
+            "solution": [{"on": ["all"], "run": "solve it", "why": TEXT}],
+            "checks": [
+                check("name", "hostname"),
+                check("said", "command", run="say it", equals="yes", on=["node1"], requires=["name"]),
+                check("reboot", "again", reboot=True, on=["node2"], checks=["name"], requires=["said"]),
+            ],
+            "at_start": ["said"],
+            "near_miss": [
+                {"why": TEXT, "steps": [{"on": ["node1"], "run": "miss it"}], "fails": "said", "says": "x"}
+            ],
+            "slide": "none",
+            "links": ["https://example.com/"],
+        }
+        | changes
+    )
+
+
+def check(name: str, kind: str, **words: object) -> dict[str, object]:
+    return {"id": name, "type": kind, "point": TEXT, "look": "look", **words}
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    """Four nodes whose probes print what was recorded of a healthy lab."""
+    fake = FakeEngine(on=ALL)
+    for node in ALL:
+        probed(fake, node)
+    fake.script(["bash", "-c", "say it"], Result((), 0, "yes\n", ""))
+    fake.script(["systemctl", "is-system-running"], Result((), 0, "running\n", ""))
+    return fake
+
+
+def probed(fake: FakeEngine, node: str, **changes: object) -> None:
+    document = recorded.document("healthy", node) | changes
+    fake.script(["python3", "-I"], Result((), 0, json.dumps(document), ""), node=node)
+
+
+@pytest.fixture
+def host(engine: FakeEngine) -> FakeHost:
+    return FakeHost(engine)
+
+
+@pytest.fixture
+def here(host: FakeHost) -> Place:
+    return Place(LAB, host, "en", of_lab(LAB, {"unit": UNITS}), UNITS)
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> LabPlaces:
+    return LabPlaces("spike", tmp_path)
+
+
+def commands(engine: FakeEngine, word: str) -> list[tuple[str, str]]:
+    """(node, command) of all shell commands that hold a word, in order."""
+    found = []
+    for call in engine.calls:
+        words = call.arguments[0] if call.method == "run" else ()
+        if isinstance(words, tuple) and words[:1] == ("bash",) and word in str(words[-1]):
+            found.append((call.node, str(words[-1])))
+    return found
+
+
+def statuses(results: list[Any]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for one in results:
+        found.setdefault(one.id, set()).add(one.status.value)
+    return found
+
+
+# -- grading ----------------------------------------------------------------------------------------
+
+
+def test_all_right_but_the_proof_was_left_out(here: Place, engine: FakeEngine) -> None:
+    results = grading.grade(here, made(), proofs=False)
+    assert statuses(results) == {"name": {"passed"}, "said": {"passed"}, "reboot": {"skipped"}}
+    assert not grading.passed(results)
+    assert commands(engine, "reboot") == []
+
+
+def test_a_proof_reboots_and_looks_again(here: Place, engine: FakeEngine) -> None:
+    def reboot(words: tuple[str, ...], _: str | None) -> Result:
+        probed(engine, "node2", uptime=0.0)
+        return Result(words, 0, "", "")
+
+    engine.script(["systemctl", "reboot"], reboot)
+    results = grading.grade(here, made())
+    assert grading.passed(results), statuses(results)
+
+
+def test_a_proof_that_breaks_something_fails_in_words(here: Place, engine: FakeEngine) -> None:
+    def reboot(words: tuple[str, ...], _: str | None) -> Result:
+        probed(engine, "node2", uptime=0.0, hostname="lost")
+        return Result(words, 0, "", "")
+
+    engine.script(["systemctl", "reboot"], reboot)
+    [proof] = [one for one in grading.grade(here, made()) if one.id == "reboot"]
+    assert proof.status is Status.FAILED
+    assert "after a reboot of node2" in proof.message
+    assert "node2.example.com and is lost" in proof.message
+
+
+def test_what_builds_upon_a_failure_is_not_tried(here: Place, engine: FakeEngine) -> None:
+    probed(engine, "node3", hostname="lost")
+    results = grading.grade(here, made())
+    assert statuses(results) == {"name": {"passed", "failed"}, "said": {"skipped"}, "reboot": {"skipped"}}
+    assert "name" in next(one.message for one in results if one.id == "said")
+    assert commands(engine, "say it") == []
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_a_proof_by_a_command_is_put_back(here: Place, engine: FakeEngine, works: bool) -> None:
+    proof = check("again", "again", run="shake it", undo="calm it", on=["node1", "node2"], checks=["name"])
+    if not works:
+        engine.script(["bash", "-c", "shake it"], Result((), 1, "", "no way"), node="node2")
+    results = grading.grade(here, made(checks=[check("name", "hostname"), proof]))
+    assert grading.passed(results) is works
+    assert works or "`shake it` could not be done on node2: no way" in results[-1].message
+    assert [node for node, _ in commands(engine, "calm it")] == ["node1", "node2"]
+
+
+def test_no_node_answers(here: Place, engine: FakeEngine) -> None:
+    engine.failures["observe"] = ActionFailed("The lab's podman service does not answer.")
+    results = grading.grade(here, made())
+    assert statuses(results) == {"name": {"failed"}, "said": {"skipped"}, "reboot": {"skipped"}}
+    assert all("podman service does not answer" in one.message for one in results if one.id == "name")
+
+
+def test_a_node_that_boots_is_waited_for(here: Place, engine: FakeEngine) -> None:
+    probed(engine, "node3", hostname="lost", uptime=3.0)
+
+    def starting(words: tuple[str, ...], _: str | None) -> Result:
+        probed(engine, "node3")  # the next look finds it well
+        return Result(words, 1, "starting\n", "")
+
+    engine.script(["systemctl", "is-system-running"], starting, node="node3")
+    said: list[str] = []
+    results = grading.grade(here, made(), proofs=False, say=said.append)
+    assert statuses(results)["name"] == {"passed"}
+    assert "waiting: node3 has just been switched on" in said
+
+
+@pytest.mark.parametrize("recovers", [True, False])
+def test_a_node_that_answers_too_late_is_looked_at_again(
+    here: Place, engine: FakeEngine, recovers: bool
+) -> None:
+    document = recorded.document("healthy", "node3")
+    late = {"rc": None, "out": "", "err": "no answer within 5 s"}
+    looks = 0
+
+    def probe(words: tuple[str, ...], _: str | None) -> Result:
+        nonlocal looks
+        looks += 1
+        changes = (
+            {}
+            if looks > 1 and recovers
+            else {"hostname": "", "commands": document["commands"] | {"cib": late}}
+        )
+        return Result(words, 0, json.dumps(document | changes), "")
+
+    engine.script(["python3", "-I"], probe, node="node3")
+    results = grading.grade(here, made(), proofs=False)
+    assert statuses(results)["name"] == ({"passed"} if recovers else {"passed", "failed"})
+    assert looks == (2 if recovers else grading.LOOKS)
+
+
+# -- steps ------------------------------------------------------------------------------------------
+
+
+def test_steps_run_on_their_nodes_and_stop_at_a_failure(here: Place, engine: FakeEngine) -> None:
+    told: list[Done] = []
+    run_steps(here, made(), made().solution, tell=told.append)
+    assert [done.where for done in told] == list(ALL)
+    engine.script(["bash", "-e"], Result((), 3, "", "broken"), node="node2")
+    with pytest.raises(ActionFailed, match=r"failed on node2 \(exit code 3\)") as caught:
+        run_steps(here, made(), made().solution)
+    assert "broken" in caught.value.details
+
+
+def test_a_step_that_is_so_already_is_left_out(here: Place, engine: FakeEngine) -> None:
+    step = {"on": ["node1"], "run": "solve it", "unless": "is it so", "why": TEXT}
+    told: list[Done] = []
+    run_steps(here, made(), made(solution=[step]).solution, tell=told.append)
+    assert told[0].result is None
+    assert commands(engine, "solve it") == []
+    engine.script(["bash", "-c", "is it so"], Result((), 1, "", ""))
+    run_steps(here, made(), made(solution=[step]).solution)
+    assert len(commands(engine, "solve it")) == 1
+
+
+def test_a_snapshot_that_is_not_there_need_not_go(here: Place, host: FakeHost) -> None:
+    steps = made(cleanup=[{"on": "host", "run": "labctl snapshot delete old"}]).cleanup
+    run_steps(here, made(), steps)
+    assert host.calls == []
+    host.ages["old"] = 1.0
+    run_steps(here, made(), steps)
+    assert host.calls == [("snapshot", "delete", "old")]
+
+
+# -- an exercise's life -----------------------------------------------------------------------------
+
+
+def test_the_first_exercise_keeps_the_lab_as_it_was(here: Place, host: FakeHost, places: LabPlaces) -> None:
+    assert session.begin(here, places, made()) == session.BEFORE
+    assert session.begin(here, places, made()) == ""
+    assert host.calls == [("keep", "before-course"), ("go_to", "nodes"), ("go_to", "nodes")]
+
+
+def test_begin_prepares_and_remembers(here: Place, engine: FakeEngine, places: LabPlaces) -> None:
+    session.begin(here, places, made())
+    assert commands(engine, "prepare it") == [("node1", "prepare it")]
+    known = progress.load(places)
+    assert known.active == "day1/small"
+    assert known.of("day1/small").started
+
+
+def test_a_start_worth_keeping_is_restored_the_next_time(
+    here: Place, host: FakeHost, places: LabPlaces
+) -> None:
+    exercise = made(keep=True)
+    session.begin(here, places, exercise)
+    kept = session.kept_name(exercise)
+    assert host.calls[1:] == [("go_to", "nodes"), ("keep", kept)]
+    session.begin(here, places, exercise)
+    assert host.calls[3:] == [("restore", kept)]
+    other = made(keep=True, prepare=[{"on": ["node1"], "run": "another"}])
+    assert session.kept_name(other) != kept
+
+
+@pytest.mark.parametrize("error", [BadFile("damaged"), UsageError("other nodes")])
+def test_a_kept_start_that_cannot_be_restored_is_made_anew(
+    here: Place, host: FakeHost, places: LabPlaces, error: Exception
+) -> None:
+    exercise = made(keep=True)
+    kept = session.kept_name(exercise)
+    host.ages |= {
+        kept: 1.0,
+        "start-day1-small-00000000": 1.0,
+        session.BEFORE: 1.0,
+        "start-day1-smaller-1": 1.0,
+    }
+    host.fails = error
+    session.begin(here, places, exercise)
+    assert host.calls == [
+        ("restore", kept),
+        ("go_to", "nodes"),
+        ("snapshot", "delete", kept),
+        ("snapshot", "delete", "start-day1-small-00000000"),
+        ("keep", kept),
+    ]
+
+
+def test_what_was_under_way_is_cleared_away_first(here: Place, host: FakeHost, places: LabPlaces) -> None:
+    left = made(cleanup=[{"on": "host", "run": "labctl snapshot delete old"}])
+    host.ages |= {"old": 1.0, session.BEFORE: 1.0}
+    session.begin(here, places, made(), left=left)
+    assert host.calls == [("snapshot", "delete", "old"), ("go_to", "nodes")]
+
+
+def test_after_finish_the_next_one_needs_no_restore(
+    here: Place, engine: FakeEngine, host: FakeHost, places: LabPlaces
+) -> None:
+    session.begin(here, places, made())
+    session.finish(here, places, made())
+    assert (progress.load(places).active, progress.load(places).at) == ("", "nodes")
+    for node in ALL:
+        probed(engine, node, corosync_conf=False)
+    before = len(host.calls)
+    session.begin(here, places, made())
+    assert host.calls[before:] == []
+    session.finish(here, places, made())
+    probed(engine, "node1", corosync_conf=True)
+    before = len(host.calls)
+    session.begin(here, places, made())
+    assert host.calls[before:] == [("go_to", "nodes")], "somebody has used the lab meanwhile"
+    session.finish(here, places, made())
+    before = len(host.calls)
+    session.begin(here, places, made(), anew=True)
+    assert host.calls[before:] == [("go_to", "nodes")], "--reset takes nobody's word"
+
+
+def test_a_preparation_that_fails_leaves_no_exercise_under_way(
+    here: Place, engine: FakeEngine, places: LabPlaces
+) -> None:
+    engine.script(["bash", "-e"], Result((), 1, "", "broken"))
+    with pytest.raises(ActionFailed):
+        session.begin(here, places, made())
+    assert progress.load(places).active == ""
+
+
+def test_solve_is_remembered_as_help(here: Place, places: LabPlaces) -> None:
+    session.begin(here, places, made())
+    session.solve(here, places, made(), tell=lambda _: None, before=lambda *_: None)
+    assert progress.load(places).of("day1/small").helped
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "mend"),
+    [
+        ({"needs": ["dlm", "pr"]}, r"virtual machines \(dlm, pr\)", "--mode vm"),
+        ({"needs": ["vm"]}, "virtual machines,", "--mode vm"),
+        ({"nodes": [*ALL, "node5"]}, "node5", "--nodes 5"),
+    ],
+)
+def test_a_lab_that_lacks_what_it_needs(changes: dict[str, Any], words: str, mend: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        session.require(made(**changes), LAB)
+    assert mend in caught.value.mend
+    assert "--lab spike" in caught.value.mend
+
+
+def test_a_lab_without_disks(here: Place) -> None:
+    without = LAB.model_copy(update={"storage": LAB.storage.model_copy(update={"driver": "none"})})
+    assert session.unmet(made(needs=["block"]), LAB) == ("", "")
+    assert session.unmet(made(needs=["block"]), without)[0] == "shared disks"
+
+
+def test_a_node_that_is_off_counts_as_used(here: Place, engine: FakeEngine, places: LabPlaces) -> None:
+    engine.stop("node2", timeout=1)
+    assert engine.observe()["node2"].state is State.OFF
+    assert not session.at_rest(here, made())

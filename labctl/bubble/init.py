@@ -25,7 +25,7 @@ from pathlib import Path
 
 from labctl.bubble import kernel
 from labctl.bubble.forward import listen
-from labctl.bubble.settings import MADE, Bridge, Forward, Settings
+from labctl.bubble.settings import Bridge, Forward, Settings, made_for_libvirt
 from labctl.errors import LabError
 from labctl.run import run, spawn
 
@@ -157,7 +157,7 @@ def private_libvirt(folder: Path) -> None:
         ours.mkdir(mode=0o755, parents=True, exist_ok=True)
         if not place.is_dir():
             place.mkdir(mode=0o755)
-            with (folder / MADE).open("a") as made:  # labctl.lab.down removes it
+            with made_for_libvirt(folder.parents[1]).open("a") as made:  # labctl.lab.down removes it
                 made.write(f"{place}\n")
         run(["mount", "--bind", str(ours), str(place)], timeout=10)
 

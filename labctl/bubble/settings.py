@@ -7,9 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-# In the lab's folder for libvirt: which of the host's folders were made for it.
-MADE = "made"
-
 
 @dataclass(frozen=True)
 class Forward:
@@ -78,3 +75,11 @@ class Settings:
         raw["bmcs"] = [Bmc(**item) for item in raw["bmcs"]]
         raw["bridges"] = [Bridge(**item) for item in raw["bridges"]]
         return cls(**raw)
+
+
+def made_for_libvirt(labs: Path) -> Path:
+    """The file that names the host's folders that were made for libvirt's to be mounted on.
+
+    labs: the folder of all labs; the last one of them takes those folders along.
+    """
+    return labs.parent / "vm" / "made"

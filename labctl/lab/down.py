@@ -9,7 +9,7 @@ from pathlib import Path
 
 from labctl.bubble import loops
 from labctl.bubble import start as bubble
-from labctl.bubble.settings import MADE
+from labctl.bubble.settings import made_for_libvirt
 from labctl.errors import ActionFailed, LabError
 from labctl.lab import lock
 from labctl.places import LabPlaces, lab_places, labs_root
@@ -32,7 +32,7 @@ def take_down(name: str, *, say: Callable[[str], None], patience: float = 0.0) -
     with lock.held(name, f"labctl down --lab {name}", patience=patience, on_wait=say):
         ran = end_processes(name, places)
         existed = places.root.exists()
-        _forget_libvirt(places)
+        _forget_libvirt(places.root.parent)
         _remove(places)
     loops.tidy(labs_root(), last=not labs())
     # The last lab takes the empty folder of labs along.
@@ -67,14 +67,15 @@ def end_processes(name: str, places: LabPlaces) -> bool:
     return ran
 
 
-def _forget_libvirt(places: LabPlaces) -> None:
-    """Remove the empty folders of the host that were made for libvirt's to be mounted on."""
-    if bubble.running(places.root.parent):
-        return  # another lab's may be mounted there
-    with contextlib.suppress(OSError):
-        for name in (places.libvirt / MADE).read_text().splitlines():
-            with contextlib.suppress(OSError):
-                Path(name).rmdir()
+def _forget_libvirt(labs: Path) -> None:
+    """With the last lab go the empty folders of the host that were made for libvirt's to be mounted on."""
+    made = made_for_libvirt(labs)
+    if not made.exists() or bubble.running(labs):
+        return
+    for name in made.read_text().splitlines():
+        with contextlib.suppress(OSError):
+            Path(name).rmdir()
+    made.unlink()
 
 
 def _remove(places: LabPlaces) -> None:

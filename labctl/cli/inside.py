@@ -103,7 +103,7 @@ def _ssh_options(places: LabPlaces, *, shared: bool = False) -> list[str]:
         "-o", "ConnectTimeout=10",
     ]  # fmt: skip
     if shared:
-        path = f"ControlPath={places.root}/ssh-%h"
+        path = f"ControlPath={places.logs}/ssh-%h"  # logs are in no snapshot
         options += ["-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", path]
     return options
 

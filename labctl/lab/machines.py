@@ -6,12 +6,11 @@ A host that has less free memory an hour later, or a newer base disk, must not m
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from labctl.engine.domain import Hardware
+from labctl.engine.domain import EMULATED, Hardware
 from labctl.errors import BadFile
 from labctl.image.build import BuiltImage
 from labctl.image.store import ImageStore
@@ -23,6 +22,7 @@ from labctl.vm import accel, findings, room
 from labctl.vm.pace import Pace, pace
 
 Say = Callable[[str], None]
+NAME = "machines.json"
 MONITOR_SECONDS = 20  # Pacemaker's own default of operations that say no time-out
 
 
@@ -53,15 +53,19 @@ class Ground:
         )
 
 
-def load(places: LabPlaces) -> Ground | None:
-    """The lab's ground; None for one of containers only. Raises BadFile."""
+def load(places: LabPlaces, folder: Path | None = None) -> Ground | None:
+    """The lab's ground; None for one of containers only. Raises BadFile.
+
+    folder: a copy of the lab's folder to look into instead.
+    """
+    file = (folder or places.root) / NAME
     try:
-        return Ground(**json.loads(_file(places).read_text()))
+        return Ground(**json.loads(file.read_text()))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError) as error:
         raise BadFile(
-            f"{_file(places)} is damaged.",
+            f"{file} is damaged.",
             details=str(error),
             mend=f"labctl down --lab {places.lab} && labctl up --lab {places.lab} --mode vm",
         ) from None
@@ -107,9 +111,9 @@ def choose(lab: Lab, places: LabPlaces, image: BuiltImage, *, store: ImageStore,
         alone=len(mine) == len(lab.nodes),
     )
     places.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    temporary = _file(places).with_suffix(".new")
+    temporary = places.root / f"{NAME}.new"
     temporary.write_text(json.dumps(asdict(ground), indent=1) + "\n")
-    os.replace(temporary, _file(places))  # noqa: PTH105
+    temporary.replace(places.root / NAME)
     return ground
 
 
@@ -123,6 +127,9 @@ def fitted(lab: Lab, ground: Ground | None) -> Lab:
         else node
         for node in lab.nodes
     )
+    lab = lab.model_copy(update={"nodes": nodes})
+    if ground.pace <= EMULATED:
+        return lab
     speed = Pace(ground.pace)
     properties = {"stonith-timeout": f"{speed.stonith_seconds}s", **lab.cluster.properties}
     cluster = lab.cluster.model_copy(
@@ -132,8 +139,4 @@ def fitted(lab: Lab, ground: Ground | None) -> Lab:
             "properties": properties,
         }
     )
-    return lab.model_copy(update={"nodes": nodes, "cluster": cluster})
-
-
-def _file(places: LabPlaces) -> Path:
-    return places.root / "machines.json"
+    return lab.model_copy(update={"cluster": cluster})

@@ -8,13 +8,14 @@ from __future__ import annotations
 import errno
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from labctl.bubble import freeze
 from labctl.cluster import state
 from labctl.errors import BadFile, HostLacks, UsageError
 from labctl.image.store import ImageStore
 from labctl.lab import bubble as lab_bubble
-from labctl.lab import copying, lock, record, snapshot, swap
+from labctl.lab import copying, lock, machines, record, snapshot, swap
 from labctl.lab.model import Lab
 from labctl.lab.plan import Until
 from labctl.lab.record import Record
@@ -97,15 +98,29 @@ def verify(places: LabPlaces, chosen: Snapshot) -> Record:
             f"{chosen.entries} with {chosen.bytes} were kept.",
             mend=f"labctl snapshot delete {chosen.name} --lab {places.lab}",
         )
+    _verify_images(places, chosen)
+    return kept
+
+
+def _verify_images(places: LabPlaces, chosen: Snapshot) -> None:
+    """What the machines' file systems lie upon must still be there. Raises HostLacks."""
     store = ImageStore(image_store())
+    ground = machines.load(places, snapshot.folder(places, chosen.name) / TREE)
     for image in chosen.images:
+        if ground is not None and image == ground.image:
+            if not Path(ground.disk).exists():
+                raise HostLacks(
+                    f"The base disk of snapshot {chosen.name} is not there any more.",
+                    details=f"The machines' disks lie upon {ground.disk}.",
+                    mend=f"labctl down --lab {places.lab} && labctl up --lab {places.lab} --mode vm",
+                )
+            continue
         if not store.podman("image", "exists", image, timeout=PODMAN_SECONDS, check=False).ok:
             raise HostLacks(
                 f"The node image of snapshot {chosen.name} is not in the store any more.",
                 details=f"Image {image} in {store.graph_root}: the nodes' file systems lie upon it.",
                 mend=f"labctl down --lab {places.lab} && labctl up --lab {places.lab}",
             )
-    return kept
 
 
 def _kept_record(places: LabPlaces, chosen: Snapshot) -> Record:
@@ -188,8 +203,8 @@ def _await_quorum(lab: Lab, places: LabPlaces, progress: Progress) -> bool:
         found = wait_until(
             "the restored cluster to be quorate",
             settled,
-            timeout=QUORUM_SECONDS + 15 * len(lab.nodes),
-            every=0.3,
+            timeout=(QUORUM_SECONDS + 15 * len(lab.nodes)) * engine.pace,
+            every=0.3 * engine.pace,
             last_seen=lambda: last,
             mend=f"labctl status --lab {places.lab}",
         )

@@ -11,7 +11,7 @@ import datetime as dt
 import errno
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -24,11 +24,13 @@ from labctl.engine.base import Engine, Machine, State
 from labctl.errors import ActionFailed, HostLacks, LabError
 from labctl.lab import bubble as lab_bubble
 from labctl.lab import copying, lock, record, swap
+from labctl.lab import machines as machines_of_lab
 from labctl.lab.model import Lab
 from labctl.lab.plan import Until
 from labctl.lab.record import Record
 from labctl.lab.snapshot import META, TREE, Say, Snapshot, clear_leftovers, folder, names, new_name
 from labctl.places import LabPlaces
+from labctl.storage.base import TARGET
 
 # The states that `up` reaches from nothing, by how far it went.
 LABELS = {Until.NODES: "fresh-nodes", Until.CLUSTER: "fresh-cluster", Until.ALL: "fresh"}
@@ -148,6 +150,9 @@ def _copy(
         return _Seen()
     with freeze.Freezer(places) as freezer:
         machines, quorate = _look(engine, places, say, fast=fast)
+        if ground := machines_of_lab.load(places):
+            _write_out(engine, [*ground.memory, TARGET], say)
+            used = copying.usage(places.root, swap.content(places))
         since = None if copying.can_clone(tree) else _copy_most(places, tree, used, say)
         say("the lab stands still for a moment")
         began = time.monotonic()
@@ -164,6 +169,21 @@ def _copy(
         )
     say(f"the lab goes on; it stood still for {frozen:.2f} s")
     return _Seen(machines, quorate, frozen)
+
+
+def _write_out(engine: Engine, names: Sequence[str], say: Say) -> None:
+    """Have virtual machines write to their disks what they hold in memory: only disks are copied."""
+    say("the machines write out what they hold in memory")
+
+    def one(name: str) -> None:
+        try:
+            if engine.is_on(name):
+                engine.node(name).run(["sync"], timeout=FLUSH_SECONDS)
+        except LabError as error:
+            say(f"{name}: its memory is not written out: {error.message}")
+
+    with ThreadPoolExecutor(max_workers=max(1, min(len(names), 16))) as pool:
+        list(pool.map(one, names))
 
 
 def _copy_most(places: LabPlaces, tree: Path, used: copying.Usage, say: Say) -> float | None:

@@ -14,20 +14,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from labctl.bubble.forward import carry
 from labctl.bubble.settings import Forward, Settings
 from labctl.cluster.state import still_member, witnesses
 from labctl.engine.base import Engine
-from labctl.engine.libvirt import LibvirtEngine
-from labctl.engine.mixed import MixedEngine
 from labctl.engine.podman import PodmanEngine
 from labctl.errors import LabError
 from labctl.places import LabPlaces
-from labctl.storage import vm
 from labctl.storage.base import LIO
-from labctl.storage.cut import cut
+from labctl.storage.cut import cut, cut_by_machine
 from labctl.storage.lio_daemon import LioKeeper
 
 log = logging.getLogger("labctl.labd")
@@ -51,10 +49,8 @@ def main() -> int:
     if keeper is not None:
         threading.Thread(target=keeper.watch, args=(stop,), daemon=True).start()
     # One supply for both: a start that a reboot has asked for must not survive a BMC's power-off.
-    if settings.machines:
-        supply = PowerSupply(settings, engine, cut=lambda addresses: vm.cut(engine, addresses))
-    else:
-        supply = PowerSupply(settings, engine, keeper)
+    sever = partial(cut_by_machine, engine) if settings.machines else cut
+    supply = PowerSupply(settings, engine, keeper, sever)
     threading.Thread(target=watch_resets, args=(containers, supply, stop), daemon=True).start()
     if settings.bmcs:
         threading.Thread(target=serve_bmcs, args=(settings, supply, stop), daemon=True).start()
@@ -66,6 +62,9 @@ def engine_of(settings: Settings, containers: PodmanEngine) -> Engine:
     """The engine for all machines of the lab."""
     if not settings.machines:
         return containers
+    from labctl.engine.libvirt import LibvirtEngine
+    from labctl.engine.mixed import MixedEngine
+
     machines = LibvirtEngine(LabPlaces(settings.lab, Path(settings.root)), pace=settings.pace)
     if set(settings.addresses) <= set(settings.machines):
         return machines

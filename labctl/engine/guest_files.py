@@ -6,9 +6,6 @@ import shlex
 import uuid
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-
 from labctl.engine.base import Appliance, File
 from labctl.engine.domain import APPLIANCE_TARGET, EMULATED, mac
 
@@ -72,6 +69,15 @@ def identity_files() -> list[File]:
 
     machine-id(5); sshd(8), FILES.
     """
+    # Imported by who makes machines: the lab's daemon looks after them without.
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        PublicFormat,
+    )
+
     files = [File("/etc/machine-id", f"{uuid.uuid4().hex}\n".encode(), mode=0o444)]
     keys: dict[str, ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey] = {
         "ed25519": ed25519.Ed25519PrivateKey.generate(),

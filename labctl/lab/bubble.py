@@ -10,8 +10,6 @@ import labctl
 from labctl.bubble.settings import Bmc, Bridge, Forward, Settings
 from labctl.engine.base import Engine
 from labctl.engine.domain import bridge_name
-from labctl.engine.libvirt import LibvirtEngine
-from labctl.engine.mixed import MixedEngine
 from labctl.engine.podman import PodmanEngine
 from labctl.errors import HostLacks
 from labctl.host.limits import container_limits
@@ -19,7 +17,6 @@ from labctl.lab import machines
 from labctl.lab.machines import Ground
 from labctl.lab.model import Lab
 from labctl.places import LabPlaces
-from labctl.storage.base import TARGET
 
 # Relative to /run inside the bubble, which is empty at every start: run-time state must not
 # outlive the processes that it describes.
@@ -104,16 +101,11 @@ def prepare(lab: Lab, places: LabPlaces, images: Path, ground: Ground | None = N
         addresses={node.name: [str(leg.address) for leg in node.interfaces] for node in lab.nodes},
         storage=lab.storage.driver,
         subnets=[str(network.subnet) for network in lab.networks],
-        machines=sorted(_machines(lab)) if ground else [],
+        machines=sorted(ground.names) if ground else [],
         bridges=_bridges(lab) if ground else [],
         libvirtd=_libvirtd(places) if ground else [],
         pace=ground.pace if ground else 1.0,
     )
-
-
-def _machines(lab: Lab) -> set[str]:
-    """Names of the virtual machines: the nodes', and the target's beside them."""
-    return {node.name for node in lab.nodes if node.mode == "vm"} | {TARGET}
 
 
 def _bridges(lab: Lab) -> list[Bridge]:
@@ -167,5 +159,8 @@ def engine(lab: str, places: LabPlaces) -> Engine:
     containers = PodmanEngine(lab, places.socket, limits=container_limits())
     if ground is None:
         return containers
+    from labctl.engine.libvirt import LibvirtEngine
+    from labctl.engine.mixed import MixedEngine
+
     virtual = LibvirtEngine(places, ground.hardware)
-    return virtual if ground.alone else MixedEngine(containers, virtual, [*ground.memory, TARGET])
+    return virtual if ground.alone else MixedEngine(containers, virtual, ground.names)

@@ -30,7 +30,6 @@ from labctl.lab.plan import Until
 from labctl.lab.record import Record
 from labctl.lab.snapshot import META, TREE, Say, Snapshot, clear_leftovers, folder, names, new_name
 from labctl.places import LabPlaces
-from labctl.storage.base import TARGET
 
 # The states that `up` reaches from nothing, by how far it went.
 LABELS = {Until.NODES: "fresh-nodes", Until.CLUSTER: "fresh-cluster", Until.ALL: "fresh"}
@@ -151,7 +150,7 @@ def _copy(
     with freeze.Freezer(places) as freezer:
         machines, quorate = _look(engine, places, say, fast=fast)
         if ground := machines_of_lab.load(places):
-            _write_out(engine, [*ground.memory, TARGET], say)
+            _write_out(engine, ground.names, say)
             used = copying.usage(places.root, swap.content(places))
         since = None if copying.can_clone(tree) else _copy_most(places, tree, used, say)
         say("the lab stands still for a moment")

@@ -14,11 +14,9 @@ from labctl.engine.domain import EMULATED, Hardware
 from labctl.errors import BadFile
 from labctl.image.build import BuiltImage
 from labctl.image.store import ImageStore
-from labctl.image.vm import CMDLINE, build_vm_image, find_vm_image
 from labctl.lab.model import Lab
 from labctl.places import LabPlaces
-from labctl.storage.base import NONE
-from labctl.vm import accel, findings, room
+from labctl.storage.base import NONE, TARGET
 from labctl.vm.pace import Pace, pace
 
 Say = Callable[[str], None]
@@ -44,6 +42,11 @@ class Ground:
     memory: dict[str, int]
     cpus: dict[str, int]
     alone: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All virtual machines: the nodes' and the target's."""
+        return (*self.memory, TARGET)
 
     @property
     def hardware(self) -> Hardware:
@@ -79,6 +82,9 @@ def choose(lab: Lab, places: LabPlaces, image: BuiltImage, *, store: ImageStore,
     known = load(places)
     if known is not None:
         return known
+    from labctl.image.vm import CMDLINE, build_vm_image, find_vm_image
+    from labctl.vm import accel, findings, room
+
     findings.require()
     base = find_vm_image(image, store=store)
     if base is None:

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from labctl.engine.base import Engine
 from labctl.errors import ActionFailed, LabError
 from labctl.run import run
+from labctl.storage.base import PROGRAM, TARGET
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +33,25 @@ def cut(addresses: Sequence[str], *, proc: Path = Path("/proc")) -> None:
     with ThreadPoolExecutor(len(servers)) as pool:
         problems = [problem for problem in pool.map(lambda pid: _ask(pid, addresses), servers) if problem]
     if problems:
-        raise ActionFailed(
-            f"The target does not confirm that {addresses[0]} is cut off from the disks.",
-            details="\n".join(problems),
-        )
+        raise _unconfirmed(addresses, "\n".join(problems))
+
+
+def cut_by_machine(engine: Engine, addresses: Sequence[str]) -> None:
+    """The same where the lab's target is a machine with a kernel of its own: that one is told.
+
+    Raises ActionFailed when a target that is on does not confirm it.
+    """
+    if not addresses or not engine.is_on(TARGET):
+        return
+    done = engine.node(TARGET).run([PROGRAM, "cut", *addresses], timeout=CUT_SECONDS, check=False)
+    if not done.ok:
+        raise _unconfirmed(addresses, done.describe())
+
+
+def _unconfirmed(addresses: Sequence[str], details: str) -> ActionFailed:
+    return ActionFailed(
+        f"The target does not confirm that {addresses[0]} is cut off from the disks.", details=details
+    )
 
 
 def targets(proc: Path = Path("/proc")) -> list[int]:
@@ -65,9 +82,7 @@ def _ask(pid: int, addresses: Sequence[str]) -> str:
     """What stands against it, "" when the target confirms."""
     enter = ["nsenter", "--target", str(pid), "--mount", "--net", "--uts", "--ipc", "--pid", "--"]
     try:
-        done = run(
-            [*enter, "/usr/local/sbin/labctl-target", "cut", *addresses], timeout=CUT_SECONDS, check=False
-        )
+        done = run([*enter, PROGRAM, "cut", *addresses], timeout=CUT_SECONDS, check=False)
     except LabError as error:
         return error.message
     if done.ok or not Path(f"/proc/{pid}").exists():

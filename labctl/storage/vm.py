@@ -127,21 +127,6 @@ def naa(serial: str) -> str:
     return ORGANISATION + "".join(digit for digit in serial if digit in "0123456789abcdef")[:25]
 
 
-def cut(engine: Engine, addresses: Sequence[str]) -> None:
-    """Wait until the lab's target has no session from these addresses; close what is left.
-
-    Raises ActionFailed when a target that is on does not confirm it.
-    """
-    if not addresses or not engine.is_on(TARGET):
-        return
-    done = engine.node(TARGET).run([PROGRAM, "cut", *addresses], timeout=15, check=False)
-    if not done.ok:
-        raise ActionFailed(
-            f"The target does not confirm that {addresses[0]} is cut off from the disks.",
-            details=done.describe(),
-        )
-
-
 def _portal(lab: Lab) -> str:
     return f"{lab.storage.address}:{PORT}"
 

@@ -20,9 +20,10 @@ from labctl.engine import agent, domain, pending
 from labctl.engine.base import Appliance, File, Machine, State
 from labctl.engine.domain import Hardware
 from labctl.engine.guest_files import appliance_files, identity_files, network_files, pace_files
+from labctl.engine.handle import Handle
 from labctl.engine.libvirt_binding import agent_binding, binding
 from labctl.engine.podman_api import pack
-from labctl.errors import ActionFailed, CommandFailed, HostLacks, LabError, TimedOut
+from labctl.errors import ActionFailed, HostLacks, LabError, TimedOut
 from labctl.places import LabPlaces
 from labctl.run import Result, run
 from labctl.wait import wait_until
@@ -35,40 +36,19 @@ DISK_MIB = 16384  # the overlay's size; the machine's file system grows into it
 CONSOLE_BYTES = 16384
 
 
-class LibvirtNode:
+class LibvirtNode(Handle["LibvirtEngine"]):
     """Acts inside one virtual machine."""
-
-    def __init__(self, engine: LibvirtEngine, name: str) -> None:
-        self._engine = engine
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def run(
         self, argv: Sequence[str], *, timeout: float, check: bool = True, stdin: str | None = None
     ) -> Result:
         """Run a command as root. The machine itself enforces the time-out, which grows with its pace."""
         limit = timeout * self._engine.pace
-        words = ["/usr/bin/timeout", "-k", "2", f"{limit:.1f}", *argv]
-        rc, out, err = self._engine.execute(self._name, words, (stdin or "").encode(), limit + 10)
-        result = Result(
-            (f"[{self._name}]", *argv), rc, out.decode(errors="replace"), err.decode(errors="replace")
+        rc, out, err = self._engine.execute(
+            self._name, self.limited(argv, limit), (stdin or "").encode(), limit + 10
         )
-        if rc in (124, 137) and check:
-            raise TimedOut(
-                f"{argv[0]} on {self._name} did not end within {limit:.0f} s.", details=result.describe()
-            )
-        if check and rc != 0:
-            raise CommandFailed(f"{argv[0]} failed on {self._name}.", details=result.describe())
-        return result
-
-    def put(self, files: Sequence[File]) -> None:
-        self._engine.put(self._name, files)
-
-    def get(self, path: str) -> bytes:
-        return self._engine.get(self._name, path)
+        texts = (out.decode(errors="replace"), err.decode(errors="replace"))
+        return self.judged(argv, rc, *texts, limit=limit, check=check)
 
 
 class LibvirtEngine:
@@ -144,7 +124,8 @@ class LibvirtEngine:
 
     def start(self, name: str) -> None:
         found = self._domain(name)
-        with self._errors(f"libvirt refused to start {name}", self._room):
+        self._require_room()
+        with self._errors(f"libvirt refused to start {name}"):
             state = self._state_of(found)
             if state is State.FROZEN:
                 found.resume()
@@ -176,7 +157,7 @@ class LibvirtEngine:
 
     def is_on(self, name: str) -> bool:
         found = self._found(name)
-        return found is not None and self._state_of(found) in (State.ON, State.FROZEN)
+        return found is not None and self._state_of(found) is not State.OFF
 
     def power_off(self, name: str) -> None:
         """End the machine's QEMU, frozen or not; libvirt kills one that does not go."""
@@ -198,7 +179,8 @@ class LibvirtEngine:
             self._domain(name).suspend()
 
     def thaw(self, name: str) -> None:
-        with self._errors(f"libvirt refused to thaw {name}", self._room):
+        self._require_room()
+        with self._errors(f"libvirt refused to thaw {name}"):
             self._domain(name).resume()
 
     # -- inside ---------------------------------------------------------------------------
@@ -220,8 +202,7 @@ class LibvirtEngine:
         return agent.execute(ask, argv, stdin, timeout)
 
     def put(self, name: str, files: Sequence[File]) -> None:
-        if not self.is_on(name):
-            self._domain(name)
+        if not self._runs(name):
             pending.add(self._folder(name) / pending.NAME, files)
             return
         argv = ["/usr/bin/tar", "--extract", "--preserve-permissions", "--numeric-owner", "--directory=/"]
@@ -230,8 +211,7 @@ class LibvirtEngine:
             raise ActionFailed(f"Files could not be placed on {name}.", details=err.decode(errors="replace"))
 
     def get(self, name: str, path: str) -> bytes:
-        if not self.is_on(name):
-            self._domain(name)
+        if not self._runs(name):
             found = pending.find(self._folder(name) / pending.NAME, path)
             if found is None:
                 mend = f"labctl up --lab {self._places.lab}"
@@ -292,6 +272,10 @@ class LibvirtEngine:
             raise ActionFailed(f"There is no machine {name}.", mend=f"labctl up --lab {self._places.lab}")
         return found
 
+    def _runs(self, name: str) -> bool:
+        """Whether a machine is on. Raises ActionFailed when there is none."""
+        return self._state_of(self._domain(name)) is not State.OFF
+
     def _state_of(self, found: Any) -> State:
         api = binding()
         with self._errors("libvirt does not tell a machine's state"):
@@ -302,11 +286,9 @@ class LibvirtEngine:
         return State.OFF if state in off else State.ON
 
     @contextlib.contextmanager
-    def _errors(self, what: str, before: Any = None) -> Iterator[None]:
-        """libvirt's errors as ours. before: called first; its own errors say more."""
+    def _errors(self, what: str) -> Iterator[None]:
+        """libvirt's errors as ours."""
         api = binding()
-        if before is not None:
-            before()
         try:
             yield
         except api.libvirtError as error:
@@ -317,7 +299,7 @@ class LibvirtEngine:
             f"{what}.", details=str(error), mend=f"labctl logs --lab {self._places.lab}"
         )  # fmt: skip
 
-    def _room(self) -> None:
+    def _require_room(self) -> None:
         """A machine whose write meets a full disk stands still; going on needs room first."""
         free = shutil.disk_usage(self._places.root).free
         if free < 64 * 1024**2:

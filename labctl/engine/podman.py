@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from labctl.engine import container
 from labctl.engine.base import Appliance, File, Machine, State
 from labctl.engine.container import LABEL_APPLIANCE, LABEL_LAB, LABEL_SPEC, network_name
+from labctl.engine.handle import Handle
 from labctl.engine.podman_api import Api, first_file, pack, reason_of
-from labctl.errors import ActionFailed, CommandFailed, TimedOut
+from labctl.errors import ActionFailed
 from labctl.run import Result
 
 if TYPE_CHECKING:
@@ -36,16 +37,8 @@ STATES = {
 }
 
 
-class PodmanNode:
+class PodmanNode(Handle["PodmanEngine"]):
     """Acts inside one container."""
-
-    def __init__(self, engine: PodmanEngine, name: str) -> None:
-        self._engine = engine
-        self._name = name
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def run(
         self, argv: Sequence[str], *, timeout: float, check: bool = True, stdin: str | None = None
@@ -54,22 +47,8 @@ class PodmanNode:
         words = list(argv)
         if stdin is not None:
             words = ["sh", "-c", 'printf %s "$0" | "$@"', stdin, *words]
-        limited = ["timeout", "-k", "2", f"{timeout:.1f}", *words]
-        rc, out, err = self._engine.execute(self._name, limited, timeout + 5)
-        result = Result((f"[{self._name}]", *argv), rc, out, err)
-        if rc in (124, 137) and check:
-            raise TimedOut(
-                f"{argv[0]} on {self._name} did not end within {timeout:.0f} s.", details=result.describe()
-            )
-        if check and rc != 0:
-            raise CommandFailed(f"{argv[0]} failed on {self._name}.", details=result.describe())
-        return result
-
-    def put(self, files: Sequence[File]) -> None:
-        self._engine.put(self._name, files)
-
-    def get(self, path: str) -> bytes:
-        return self._engine.get(self._name, path)
+        rc, out, err = self._engine.execute(self._name, self.limited(words, timeout), timeout + 5)
+        return self.judged(argv, rc, out, err, limit=timeout, check=check)
 
 
 class PodmanEngine:

@@ -20,6 +20,7 @@ import platform
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -194,28 +195,28 @@ def _bench_storage(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _bench_snapshot(arguments: argparse.Namespace) -> dict[str, Any]:
-    loads: list[float] = []
-    rounds: list[dict[str, float]] = []
-    for number in range(arguments.rounds):
-        loads.append(bench_table.busy())
-        rounds.append(bench_snapshot.measure(arguments.nodes, arguments.family))
-        _note(f"round {number + 1} of {arguments.rounds}: {rounds[-1]}")
-    host = {**_host(), "family": arguments.family, "nodes": arguments.nodes, "loads": loads}
-    print(bench_table.caption(host, arguments.rounds), end="\n\n")
-    print(bench_snapshot.table(rounds))
-    return {"host": host, "rounds": rounds}
+    return _rounds(arguments, bench_snapshot.measure, bench_snapshot.table)
 
 
 def _bench_vm(arguments: argparse.Namespace) -> dict[str, Any]:
+    return _rounds(arguments, bench_vm.measure, lambda rounds: bench_vm.table(rounds, arguments.nodes))
+
+
+def _rounds(
+    arguments: argparse.Namespace,
+    measure: Callable[[int, str], dict[str, Any]],
+    table: Callable[[list[dict[str, Any]]], str],
+) -> dict[str, Any]:
+    """Whole rounds of one scenario, with how busy the machine was before each."""
     loads: list[float] = []
     rounds: list[dict[str, Any]] = []
     for number in range(arguments.rounds):
         loads.append(bench_table.busy())
-        rounds.append(bench_vm.measure(arguments.nodes, arguments.family))
+        rounds.append(measure(arguments.nodes, arguments.family))
         _note(f"round {number + 1} of {arguments.rounds}: {rounds[-1]}")
     host = {**_host(), "family": arguments.family, "nodes": arguments.nodes, "loads": loads}
     print(bench_table.caption(host, arguments.rounds), end="\n\n")
-    print(bench_vm.table(rounds, arguments.nodes))
+    print(table(rounds))
     return {"host": host, "rounds": rounds}
 
 

@@ -31,7 +31,7 @@ GOALS = {
 }
 
 
-def measure(nodes: int, family: str) -> dict[str, float]:
+def measure(nodes: int, family: str) -> dict[str, Any]:
     """One round: seconds by name (GOALS), and "size", the snapshot's MiB on disk. Raises LabError."""
     bench_plain.clear(LAB)
     try:

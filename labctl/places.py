@@ -15,6 +15,7 @@ import platformdirs
 from labctl.errors import UsageError
 
 SOCKET_PATH_MAX = 107
+DEFAULT_LAB = "default"
 
 
 def state_root() -> Path:
@@ -123,6 +124,11 @@ def lab_places(lab: str) -> LabPlaces:
             mend="choose a shorter folder: LABCTL_STATE=/var/tmp/lab labctl …",
         )
     return places
+
+
+def lab_flag(lab: str) -> str:
+    """The option that names this lab in a command to type; nothing for the default one."""
+    return "" if lab == DEFAULT_LAB else f" --lab {lab}"
 
 
 def lock_file(lab: str) -> Path:

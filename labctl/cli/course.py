@@ -11,18 +11,16 @@ import typer
 from labctl import console
 from labctl.cli import course_print as printed
 from labctl.cli.frame import (
-    DEFAULT_LAB,
     JsonOption,
     LabOption,
     WaitOption,
-    flag,
     known_lab,
     require_lab,
     require_root,
     require_running,
 )
 from labctl.errors import OK, BadFile, UsageError
-from labctl.places import LabPlaces, lab_places
+from labctl.places import DEFAULT_LAB, LabPlaces, lab_flag, lab_places
 
 if TYPE_CHECKING:
     from labctl.course.catalog import Course
@@ -90,7 +88,7 @@ def active_of(course: Course, known: Progress, lab: str) -> Exercise:
     if not known.active:
         raise UsageError(
             f"No exercise is under way in lab {lab}.",
-            mend=f"labctl exercise day1{flag(lab)}   (or exercise list)",
+            mend=f"labctl exercise day1{lab_flag(lab)}   (or exercise list)",
         )
     return course.find(known.active)
 
@@ -179,7 +177,7 @@ def _begin(
         kept = session.begin(place, places, chosen, left=left, anew=anew, say=steps.say)
         place.moved()
     if kept:
-        restore = f"labctl snapshot restore {kept}{flag(lab.name)}"
+        restore = f"labctl snapshot restore {kept}{lab_flag(lab.name)}"
         console.note(console.command(say(tongue, "kept", name=kept, restore=restore)))
 
 
@@ -222,7 +220,7 @@ def hint(lab: LabOption = DEFAULT_LAB, lang: LangOption = None, course: CourseOp
         text = fill(chosen.hints[number].of(tongue), values, shell=False)
         console.line(console.command(say(tongue, "hint-of", number=number + 1, count=count, text=text)))
     if given >= count:
-        console.line(console.command(say(tongue, "no-more-hints", solve=f"labctl solve{flag(lab)}")))
+        console.line(console.command(say(tongue, "no-more-hints", solve=f"labctl solve{lab_flag(lab)}")))
         return OK
     progress.change(
         places,
@@ -250,7 +248,7 @@ def solve(lab: LabOption = DEFAULT_LAB, lang: LangOption = None, course: CourseO
         before=lambda step, command: printed.announce(step, command, chosen, tongue),
     )
     console.line("")
-    console.line(console.command(say(tongue, "solved", check=f"labctl check{flag(lab)}")))
+    console.line(console.command(say(tongue, "solved", check=f"labctl check{lab_flag(lab)}")))
     return OK
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labctl import console
-from labctl.cli.frame import flag
 from labctl.errors import OK
+from labctl.places import lab_flag
 
 if TYPE_CHECKING:
     from labctl.course.catalog import Course
@@ -51,7 +51,7 @@ def listing(
     if as_json:
         console.document({"lab": lab, "active": known.active, "exercises": documents})
     elif described is None:
-        console.line(console.command(f"labctl up{flag(lab)}, labctl exercise day1{flag(lab)}"))
+        console.line(console.command(f"labctl up{lab_flag(lab)}, labctl exercise day1{lab_flag(lab)}"))
     return OK
 
 
@@ -61,7 +61,7 @@ def task(chosen: Exercise, lab: Lab, tongue: Lang, *, carry_on: bool) -> None:
     from labctl.course.variables import fill, of_lab
     from labctl.course.words import say
 
-    values, where = of_lab(lab, family_words(lab.family)), flag(lab.name)
+    values, where = of_lab(lab, family_words(lab.family)), lab_flag(lab.name)
 
     def text(words: str) -> str:
         return console.command(fill(words, values, shell=False))

@@ -10,17 +10,9 @@ import typer
 
 from labctl import console
 from labctl.cli import course as front
-from labctl.cli.frame import (
-    DEFAULT_LAB,
-    JsonOption,
-    LabOption,
-    flag,
-    known_lab,
-    require_lab,
-    require_root,
-    require_running,
-)
+from labctl.cli.frame import JsonOption, LabOption, known_lab, require_lab, require_root, require_running
 from labctl.errors import FAILED, OK, UsageError
+from labctl.places import DEFAULT_LAB, lab_flag
 
 if TYPE_CHECKING:
     from labctl.checks.result import CheckResult
@@ -117,7 +109,7 @@ def _farewell(place: Place, course: Course, chosen: Exercise, *, done: bool) -> 
     if not done:
         return
     console.line(place.say("all-passed", id=chosen.id))
-    where, later = flag(place.lab.name), course.of_day(chosen.day)
+    where, later = lab_flag(place.lab.name), course.of_day(chosen.day)
     if chosen.id == later[-1].id:
         console.line(place.say("day-done", day=chosen.day))
     words = {"finish": f"labctl finish{where}", "next": f"labctl exercise {chosen.day}{where}"}

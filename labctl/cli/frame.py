@@ -12,13 +12,12 @@ import typer
 from labctl.bubble import start as bubble
 from labctl.bubble.start import Bubble
 from labctl.errors import ActionFailed, NotPermitted, UsageError
-from labctl.places import LabPlaces, lab_places
+from labctl.places import LabPlaces, lab_flag, lab_places
 
 if TYPE_CHECKING:
     from labctl.lab.model import Lab
 
 LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
-DEFAULT_LAB = "default"
 
 
 def _lab_name(value: str) -> str:
@@ -62,7 +61,7 @@ def require_lab(name: str) -> LabPlaces:
     places = lab_places(name)
     if not places.root.is_dir():
         raise UsageError(
-            f"There is no lab {name!r}.", mend=f"labctl up{flag(name)}   (labctl ls shows the labs)"
+            f"There is no lab {name!r}.", mend=f"labctl up{lab_flag(name)}   (labctl ls shows the labs)"
         )
     return places
 
@@ -72,7 +71,7 @@ def require_running(name: str) -> tuple[LabPlaces, Bubble]:
     places = require_lab(name)
     found = bubble.find(places)
     if found is None:
-        raise ActionFailed(f"Lab {name} does not run.", mend=f"labctl up{flag(name)}")
+        raise ActionFailed(f"Lab {name} does not run.", mend=f"labctl up{lab_flag(name)}")
     return places, found
 
 
@@ -82,8 +81,3 @@ def known_lab(places: LabPlaces) -> Lab:
     from labctl.lab.request import Request, described
 
     return described(Request(lab=places.lab), record.load(places.record, places.lab))
-
-
-def flag(name: str) -> str:
-    """The option that names this lab in a command to type; nothing for the default one."""
-    return "" if name == DEFAULT_LAB else f" --lab {name}"

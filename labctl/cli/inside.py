@@ -11,17 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labctl import console, run
-from labctl.cli.frame import (
-    DEFAULT_LAB,
-    LabOption,
-    flag,
-    known_lab,
-    require_lab,
-    require_root,
-    require_running,
-)
+from labctl.cli.frame import LabOption, known_lab, require_lab, require_root, require_running
 from labctl.errors import FAILED, OK, LabError, UsageError
-from labctl.places import LabPlaces
+from labctl.places import DEFAULT_LAB, LabPlaces, lab_flag
 
 if TYPE_CHECKING:
     from labctl.lab.model import Lab, NodeSpec
@@ -201,7 +193,7 @@ def console_(node: NodeArgument, lab: LabOption = DEFAULT_LAB) -> int:
     if spec.mode != "vm":
         raise UsageError(
             f"{spec.name} is a container and has no console.",
-            mend=f"labctl exec {spec.name}{flag(lab)}   or: labctl logs {spec.name}{flag(lab)}",
+            mend=f"labctl exec {spec.name}{lab_flag(lab)}   or: labctl logs {spec.name}{lab_flag(lab)}",
         )
     return run.attach(["virsh", "--connect", places.libvirt_uri, "console", "--force", spec.name])
 
@@ -212,7 +204,7 @@ def virsh(context: typer.Context, lab: LabOption = DEFAULT_LAB) -> int:
     places, _ = require_running(lab)
     if not known_lab(places).has_machines:
         raise UsageError(
-            f"Lab {lab} has no virtual machines.", mend=f"labctl podman{flag(lab)} -- ps -a"
+            f"Lab {lab} has no virtual machines.", mend=f"labctl podman{lab_flag(lab)} -- ps -a"
         )  # fmt: skip
     return run.attach(["virsh", "--connect", places.libvirt_uri, *context.args])
 

@@ -9,18 +9,10 @@ from typing import Annotated, Any
 import typer
 
 from labctl import console
-from labctl.cli.frame import (
-    DEFAULT_LAB,
-    FileOption,
-    JsonOption,
-    LabOption,
-    WaitOption,
-    flag,
-    require_root,
-)
+from labctl.cli.frame import FileOption, JsonOption, LabOption, WaitOption, require_root
 from labctl.errors import OK, LabError, UsageError
 from labctl.lab.plan import Until
-from labctl.places import lab_places
+from labctl.places import DEFAULT_LAB, lab_flag, lab_places
 
 
 def register(app: typer.Typer) -> None:
@@ -154,20 +146,20 @@ def _summary(
     console.heading(f"Lab {name} is up: {len(lab.nodes)} nodes ({lab.family}) in {seconds:.1f} s.")
     first = lab.nodes[0].name
     if until is Until.NODES:
-        tell("The nodes run; there is no cluster yet. The rest is yours, or: " + f"labctl up{flag(name)}")
+        tell("The nodes run; there is no cluster yet. The rest is yours, or: " + f"labctl up{lab_flag(name)}")
     else:
         fencing = "fencing on" if lab.fencing.enabled else "no fencing"
         tell(f"Cluster {lab.cluster.name}: quorate, {fencing}, one BMC per node.")
-    tell(f"  get in      labctl ssh {first}{flag(name)}")
+    tell(f"  get in      labctl ssh {first}{lab_flag(name)}")
     for port, _, _, inside in forwards:
         if inside == 2224:
             tell(
                 f"  pcsd        https://127.0.0.1:{port}   (hacluster, {lab.credentials.hacluster_password})"
             )
-    tell(f"  look        labctl status{flag(name)}   ·   labctl validate{flag(name)}")
+    tell(f"  look        labctl status{lab_flag(name)}   ·   labctl validate{lab_flag(name)}")
     if until is not Until.NODES:
-        tell(f"  try         labctl exec {first}{flag(name)} -- pcs status")
-    tell(f"  clear away  labctl down{flag(name)}")
+        tell(f"  try         labctl exec {first}{lab_flag(name)} -- pcs status")
+    tell(f"  clear away  labctl down{lab_flag(name)}")
 
 
 def down(

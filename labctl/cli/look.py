@@ -11,18 +11,10 @@ import typer
 
 from labctl import console
 from labctl.bubble import start as bubble
-from labctl.cli.frame import (
-    DEFAULT_LAB,
-    JsonOption,
-    LabOption,
-    known_lab,
-    require_lab,
-    require_root,
-    require_running,
-)
+from labctl.cli.frame import JsonOption, LabOption, known_lab, require_lab, require_root, require_running
 from labctl.errors import FAILED, OK, LabError
 from labctl.lab.plan import Until
-from labctl.places import LabPlaces, lab_places
+from labctl.places import DEFAULT_LAB, LabPlaces, lab_places
 
 WATCH_SECONDS = 2.0
 

@@ -8,17 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labctl import console
-from labctl.cli.frame import (
-    DEFAULT_LAB,
-    JsonOption,
-    LabOption,
-    WaitOption,
-    flag,
-    known_lab,
-    require_lab,
-    require_root,
-)
+from labctl.cli.frame import JsonOption, LabOption, WaitOption, known_lab, require_lab, require_root
 from labctl.errors import OK, LabError
+from labctl.places import DEFAULT_LAB, lab_flag
 
 if TYPE_CHECKING:
     from labctl.lab.snapshot import Snapshot
@@ -58,7 +50,7 @@ def create(
         return OK
     stood = f"; the lab stood still for {made.frozen:.2f} s" if made.frozen else ""
     console.line(f"Snapshot {made.name} of lab {lab}: {copying.text(made.size)} in {seconds:.1f} s{stood}.")
-    console.line(console.command(f"  back to it  labctl snapshot restore {made.name}{flag(lab)}"))
+    console.line(console.command(f"  back to it  labctl snapshot restore {made.name}{lab_flag(lab)}"))
     return OK
 
 
@@ -83,7 +75,7 @@ def list_(lab: LabOption = DEFAULT_LAB, as_json: JsonOption = False) -> int:
         console.warning(problem["problem"])
     if not found:
         console.line(
-            console.command(f"Lab {lab} has no snapshot. Make one: labctl snapshot create{flag(lab)}")
+            console.command(f"Lab {lab} has no snapshot. Make one: labctl snapshot create{lab_flag(lab)}")
         )
         return OK
     rows = [

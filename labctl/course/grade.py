@@ -247,4 +247,9 @@ def reboot(place: Place, node: str) -> None:
         return isinstance(facts, NodeFacts) and facts.uptime < time.monotonic() - began
 
     wait_until(f"{node} to come back", back, timeout=BOOT_SECONDS, every=0.5, mend="labctl up")
+    booted(place, node)
+
+
+def booted(place: Place, node: str) -> None:
+    """Wait until systemd has started everything on a node, whether or not all of it went well."""
     place.node(node).run(["systemctl", "is-system-running", "--wait"], timeout=BOOT_SECONDS, check=False)

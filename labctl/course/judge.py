@@ -22,6 +22,7 @@ from labctl.course.kinds import (
 from labctl.course.text import Lang
 from labctl.course.words import say
 from labctl.lab.model import Lab, NodeSpec
+from labctl.places import lab_flag
 from labctl.probe.facts import ClusterNode, ClusterView, Facts, NodeFacts, ProbeFailure
 
 MOST_TOLD = 4
@@ -64,10 +65,10 @@ def result(scene: Scene, check: Base, node: str | None, problems: list[str]) -> 
 
 def of_lab(lab: str, command: str) -> str:
     """A labctl command with the option that names the lab, unless that is the default one."""
-    if lab == "default" or not command.startswith("labctl "):
+    if not command.startswith("labctl "):
         return command
     before, dashes, after = command.partition(" -- ")
-    return f"{before} --lab {lab}{dashes}{after}"
+    return f"{before}{lab_flag(lab)}{dashes}{after}"
 
 
 def silent(scene: Scene, node: str) -> str:

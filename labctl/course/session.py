@@ -8,19 +8,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 from labctl.course import progress
 from labctl.course.form import Exercise
-from labctl.course.grade import look
+from labctl.course.grade import booted, look
 from labctl.course.place import Place
 from labctl.course.progress import Progress
 from labctl.course.steps import Done, run_steps
 from labctl.errors import BadFile, UsageError
 from labctl.lab.model import Lab
-from labctl.places import LabPlaces
+from labctl.places import LabPlaces, lab_flag
 from labctl.probe.facts import NodeFacts
 
 # What only a kernel of its own gives a node (COURSE.md, "needs").
 OF_A_VM = frozenset({"lvm", "nfs", "pr", "dlm", "drbd", "vm"})
 BEFORE = "before-course"
-BOOT_SECONDS = 180.0
 MANY_NODES = "labctl down{lab} && labctl up{lab} --nodes {count}"
 
 Say = Callable[[str], None]
@@ -28,7 +27,7 @@ Say = Callable[[str], None]
 
 def unmet(exercise: Exercise, lab: Lab) -> tuple[str, str]:
     """(what the lab has not got for this exercise, the command that gives it); ("", "") when all is there."""
-    flag = "" if lab.name == "default" else f" --lab {lab.name}"
+    flag = lab_flag(lab.name)
     in_containers = any(node.mode == "container" for node in lab.nodes)
     if in_containers and (needs := sorted(OF_A_VM.intersection(exercise.needs))):
         what = "virtual machines" if needs == ["vm"] else f"virtual machines ({', '.join(needs)})"
@@ -126,10 +125,9 @@ def _forget(place: Place, beginning: str) -> None:
 
 def await_boot(place: Place) -> None:
     """Wait until systemd has started everything on every node of the lab, pcsd included. Raises LabError."""
-    argv = ["systemctl", "is-system-running", "--wait"]
     nodes = [node.name for node in place.lab.nodes]
     with ThreadPoolExecutor(len(nodes)) as pool:
-        list(pool.map(lambda name: place.node(name).run(argv, timeout=BOOT_SECONDS, check=False), nodes))
+        list(pool.map(lambda name: booted(place, name), nodes))
 
 
 def at_rest(place: Place, exercise: Exercise) -> bool:

@@ -110,7 +110,6 @@ def _on_node(name: str, actions: Sequence[Action], context: Context, living: str
                 _await_departure(context, name)
             engine.start(name)
             _hand_disks(context, name)
-            _hand_disks(context, name)
             _set_passwords(context, name)
         elif action.do is Do.START_NODE:
             context.say(f"{name}: starting{because}")

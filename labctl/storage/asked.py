@@ -6,16 +6,19 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from labctl.engine.base import Appliance, Engine, Node
-from labctl.errors import LabError
+from labctl.engine.base import Appliance, Engine, File, Node
+from labctl.errors import ActionFailed, LabError
 from labctl.probe.facts import TargetSeen
-from labctl.storage.base import CONFIG, CONFIG_INSIDE, DISKS_INSIDE, PROGRAM, TARGET, NodeDisks
+from labctl.storage.base import CONFIG, CONFIG_INSIDE, DISKS_INSIDE, PORT, PROGRAM, TARGET, NodeDisks
+from labctl.storage.innode.records import ROOTS, record_path, record_text
 
 if TYPE_CHECKING:
     from labctl.lab.model import Lab
     from labctl.places import LabPlaces
 
 SESSIONS = "/run/labctl-iscsi/sessions"
+LOGIN_SECONDS = 60.0
+SESSION_EXISTS = 15  # iscsiadm(8)
 # Exclusive opening fails for what is mounted, or held by LVM, md or swap (open(2), O_EXCL).
 _IN_USE = """\
 import errno, glob, json, os, sys
@@ -68,6 +71,60 @@ def target(engine: Engine, iqn: str) -> TargetSeen:
 def in_use(node: Node, iqn: str) -> list[str]:
     """Which disks of a target a running node holds, a phrase each, by the state files of its sessions."""
     return node.run(["python3", "-IS", "-c", _IN_USE, iqn, SESSIONS], timeout=30).stdout.splitlines()
+
+
+def record_file(lab: Lab) -> str:
+    """Where a node keeps the record of the lab's target."""
+    return record_path(lab.storage.target, _portal(lab), root=ROOTS[lab.family])
+
+
+def login_record(lab: Lab) -> str:
+    """That record: log in at every boot, with the lab's CHAP."""
+    chap = lab.storage.chap
+    return record_text(
+        lab.storage.target,
+        _portal(lab),
+        startup="automatic",
+        chap=(chap.userid, chap.password) if chap else None,
+    )
+
+
+def log_in(node: Node, lab: Lab, files: Sequence[File]) -> None:
+    """Put the files of a login into a running node and log in, now. Raises ActionFailed."""
+    node.put(files)
+    node.run(["systemctl", "daemon-reload"], timeout=30)
+    done = node.run(["iscsiadm", *_record(lab), "--login"], timeout=LOGIN_SECONDS, check=False)
+    if done.rc in (0, SESSION_EXISTS):  # for one that was there, to see new disks
+        done = node.run(["iscsiadm", *_record(lab), "--rescan"], timeout=LOGIN_SECONDS, check=False)
+    if not done.ok:
+        raise ActionFailed(
+            f"{node.name} could not log in to {lab.storage.target}.",
+            details=done.describe(),
+            mend=f"labctl logs {node.name} --lab {lab.name}, then labctl up --lab {lab.name}",
+        )
+
+
+def log_out(node: Node, lab: Lab) -> None:
+    """End a running node's session with the lab's target. Raises CommandFailed."""
+    node.run(["iscsiadm", *_record(lab), "--logout"], timeout=LOGIN_SECONDS)
+
+
+def journal(node: Node, *units: str) -> str:
+    """The last lines of these units; a node that does not answer gives its reason."""
+    which = [word for unit in units for word in ("-u", unit)]
+    argv = ["journalctl", "--no-pager", "-n", "8", "-o", "cat", *which]
+    try:
+        return node.run(argv, timeout=15).stdout.strip()
+    except LabError as error:
+        return error.message
+
+
+def _portal(lab: Lab) -> str:
+    return f"{lab.storage.address}:{PORT}"
+
+
+def _record(lab: Lab) -> list[str]:
+    return ["-m", "node", "-T", lab.storage.target, "-p", _portal(lab)]
 
 
 def node_disks(lines: Sequence[str]) -> NodeDisks:

@@ -10,11 +10,9 @@ from importlib import resources
 from typing import TYPE_CHECKING
 
 from labctl.engine.base import Appliance, Engine, File
-from labctl.errors import ActionFailed, LabError
 from labctl.probe.facts import TargetSeen
 from labctl.storage import asked
-from labctl.storage.base import CONFIG, PORT, TARGET, USERSPACE, NodeDisks
-from labctl.storage.innode.records import ROOTS, record_path, record_text
+from labctl.storage.base import CONFIG, TARGET, USERSPACE, NodeDisks
 
 if TYPE_CHECKING:
     from labctl.lab.model import Lab, NodeSpec
@@ -40,8 +38,6 @@ ALIASES = {
     "iscsi.service": "open-iscsi.service",
     "rtslib-fb-targetctl.service": "target.service",
 }
-LOGIN_SECONDS = 60.0
-SESSION_EXISTS = 15  # iscsiadm(8)
 
 
 class Userspace:
@@ -70,37 +66,22 @@ class Userspace:
         """Nothing: a node logs in by itself at its boot."""
 
     def log_in(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
-        machine = engine.node(node.name)
-        machine.put(_login_files(lab))
-        machine.run(["systemctl", "daemon-reload"], timeout=30)
-        done = machine.run(["iscsiadm", *_record(lab), "--login"], timeout=LOGIN_SECONDS, check=False)
-        if done.rc in (0, SESSION_EXISTS):  # for one that was there, to see new disks
-            done = machine.run(["iscsiadm", *_record(lab), "--rescan"], timeout=LOGIN_SECONDS, check=False)
-        if not done.ok:
-            raise ActionFailed(
-                f"{node.name} could not log in to {lab.storage.target}.",
-                details=done.describe(),
-                mend=f"labctl logs {node.name} --lab {lab.name}, then labctl up --lab {lab.name}",
-            )
+        asked.log_in(engine.node(node.name), lab, _login_files(lab))
 
     def in_use(self, engine: Engine, lab: Lab, node: NodeSpec) -> list[str]:
         return asked.in_use(engine.node(node.name), lab.storage.target)
 
     def log_out(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
-        engine.node(node.name).run(["iscsiadm", *_record(lab), "--logout"], timeout=LOGIN_SECONDS)
+        asked.log_out(engine.node(node.name), lab)
 
     def show(self, engine: Engine, lab: Lab) -> TargetSeen:
         return asked.target(engine, lab.storage.target)
 
     def last_words(self, engine: Engine, node: str) -> str:
-        argv = ["journalctl", "--no-pager", "-n", "8", "-o", "cat", "-u", "labctl-iscsi-session@*"]
-        try:
-            return engine.node(node).run(argv, timeout=15).stdout.strip()
-        except LabError as error:
-            return error.message
+        return asked.journal(engine.node(node), "labctl-iscsi-session@*")
 
     def question(self, lab: Lab) -> str:
-        path = _record_file(lab)
+        path = asked.record_file(lab)
         return (
             f"[ -e '{path}' ] && echo 'storage configured'\n"
             f"for file in {asked.SESSIONS}/*.json; do\n"
@@ -113,18 +94,6 @@ class Userspace:
 
     def answered(self, lines: Sequence[str]) -> NodeDisks:
         return asked.node_disks(lines)
-
-
-def _portal(lab: Lab) -> str:
-    return f"{lab.storage.address}:{PORT}"
-
-
-def _record_file(lab: Lab) -> str:
-    return record_path(lab.storage.target, _portal(lab), root=ROOTS[lab.family])
-
-
-def _record(lab: Lab) -> list[str]:
-    return ["-m", "node", "-T", lab.storage.target, "-p", _portal(lab)]
 
 
 def _library() -> list[File]:
@@ -155,13 +124,8 @@ def _units() -> list[File]:
 
 
 def _login_files(lab: Lab) -> list[File]:
-    portal = _portal(lab)
-    chap = lab.storage.chap
-    text = record_text(
-        lab.storage.target, portal, startup="automatic", chap=(chap.userid, chap.password) if chap else None
-    )
     return [
-        File(_record_file(lab), text.encode(), mode=0o600),
+        File(asked.record_file(lab), asked.login_record(lab).encode(), mode=0o600),
         File(
             f"{UNITS}/multi-user.target.wants/open-iscsi.service",
             b"",

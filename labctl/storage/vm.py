@@ -7,15 +7,14 @@ files in it, as in the course.  The nodes log in with open-iscsi.  Nothing is as
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labctl.engine.base import Appliance, Engine, File
-from labctl.errors import ActionFailed, LabError
 from labctl.probe.facts import TargetSeen
 from labctl.storage import asked, saveconfig
-from labctl.storage.base import CONFIG, LIO, PORT, PROGRAM, TARGET, NodeDisks
-from labctl.storage.innode.records import ROOTS, record_path, record_text
+from labctl.storage.base import CONFIG, CONFIG_NAME, LIO, PROGRAM, TARGET, NodeDisks
 
 if TYPE_CHECKING:
     from labctl.lab.model import Lab, NodeSpec
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 UNITS = "/etc/systemd/system/multi-user.target.wants"
 LOGIN_UNITS = {"debian": "open-iscsi.service", "centos": "iscsi.service"}
-LOGIN_SECONDS = 60.0
-SESSION_EXISTS = 15  # iscsiadm(8)
 ORGANISATION = "6001405"  # LIO's, in a disk's NAA name
 OWN_DISKS = "--own-disks"
 # Exclusive opening fails for what is mounted, or held by LVM, md or swap (open(2), O_EXCL).
@@ -51,26 +48,20 @@ class VmLio:
         """Nothing: all of it runs in the lab's own machines."""
 
     def appliance(self, lab: Lab, places: LabPlaces) -> Appliance:
-        machine = asked.machine(lab, places)
+        # Without the host's folders: what it serves and is told lies in the machine.
         argv = (PROGRAM, "serve", OWN_DISKS, "--config", CONFIG)
-        return Appliance(
-            machine.name, machine.hostname, argv, machine.network, machine.address, prefix=machine.prefix
-        )
+        return replace(asked.machine(lab, places), argv=argv, mounts=())
 
     def appliance_files(self, places: LabPlaces) -> list[File]:
         program = (Path(__file__).parent / "lio_target.py").read_bytes()
-        config = (places.target / "saveconfig.json").read_bytes()
-        return [
-            File(PROGRAM, b"#!/usr/bin/python3\n" + program, mode=0o755),
-            File(CONFIG, config, mode=0o600),
-        ]
+        return [File(PROGRAM, b"#!/usr/bin/python3\n" + program, mode=0o755), _config(places)]
 
     def node_files(self, lab: Lab, *, login: bool) -> list[File]:
         return _login_files(lab) if login else []
 
     def update(self, engine: Engine, lab: Lab, places: LabPlaces) -> None:  # noqa: ARG002
         machine = engine.node(TARGET)
-        machine.put([File(CONFIG, (places.target / "saveconfig.json").read_bytes(), mode=0o600)])
+        machine.put([_config(places)])
         machine.run([PROGRAM, "apply", OWN_DISKS, CONFIG], timeout=60)
 
     def started(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
@@ -78,17 +69,7 @@ class VmLio:
 
     def log_in(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
         machine = engine.node(node.name)
-        machine.put(_login_files(lab))
-        machine.run(["systemctl", "daemon-reload"], timeout=30)
-        done = machine.run(["iscsiadm", *_record(lab), "--login"], timeout=LOGIN_SECONDS, check=False)
-        if done.rc in (0, SESSION_EXISTS):  # for one that was there, to see new disks
-            done = machine.run(["iscsiadm", *_record(lab), "--rescan"], timeout=LOGIN_SECONDS, check=False)
-        if not done.ok:
-            raise ActionFailed(
-                f"{node.name} could not log in to {lab.storage.target}.",
-                details=done.describe(),
-                mend=f"labctl logs {node.name} --lab {lab.name}, then labctl up --lab {lab.name}",
-            )
+        asked.log_in(machine, lab, _login_files(lab))
         machine.run(["systemctl", "reset-failed", LOGIN_UNITS[lab.family]], timeout=30, check=False)
 
     def in_use(self, engine: Engine, lab: Lab, node: NodeSpec) -> list[str]:
@@ -96,23 +77,18 @@ class VmLio:
         return engine.node(node.name).run(argv, timeout=30).stdout.splitlines()
 
     def log_out(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
-        engine.node(node.name).run(["iscsiadm", *_record(lab), "--logout"], timeout=LOGIN_SECONDS)
+        asked.log_out(engine.node(node.name), lab)
 
     def show(self, engine: Engine, lab: Lab) -> TargetSeen:
         return asked.target(engine, lab.storage.target)
 
     def last_words(self, engine: Engine, node: str) -> str:
-        argv = ["journalctl", "--no-pager", "-n", "8", "-o", "cat", "-u", "iscsid", "-u", "*iscsi.service"]
-        try:
-            return engine.node(node).run(argv, timeout=15).stdout.strip()
-        except LabError as error:
-            return error.message
+        return asked.journal(engine.node(node), "iscsid", "*iscsi.service")
 
     def question(self, lab: Lab) -> str:
         """A login at boot that failed counts as none: somebody must try again."""
-        unit, lines = LOGIN_UNITS[lab.family], []
-        path = record_path(lab.storage.target, _portal(lab), root=ROOTS[lab.family])
-        lines.append(f"[ -e '{path}' ] && ! systemctl -q is-failed {unit} && echo 'storage configured'")
+        unit, record = LOGIN_UNITS[lab.family], asked.record_file(lab)
+        lines = [f"[ -e '{record}' ] && ! systemctl -q is-failed {unit} && echo 'storage configured'"]
         for disk in lab.storage.disks:
             link = f"/dev/disk/by-id/wwn-0x{naa(saveconfig.wwn(lab, disk.name))}"
             lines.append(f"[ -b '{link}' ] && echo 'storage disk {disk.name}'")
@@ -122,31 +98,23 @@ class VmLio:
         return asked.node_disks(lines)
 
 
+def _config(places: LabPlaces) -> File:
+    return File(CONFIG, (places.target / CONFIG_NAME).read_bytes(), mode=0o600)
+
+
 def naa(serial: str) -> str:
     """The NAA name that LIO makes from a unit serial (spc_parse_naa_6h_vendor_specific())."""
     return ORGANISATION + "".join(digit for digit in serial if digit in "0123456789abcdef")[:25]
 
 
-def _portal(lab: Lab) -> str:
-    return f"{lab.storage.address}:{PORT}"
-
-
-def _record(lab: Lab) -> list[str]:
-    return ["-m", "node", "-T", lab.storage.target, "-p", _portal(lab)]
-
-
 def _login_files(lab: Lab) -> list[File]:
-    portal, chap = _portal(lab), lab.storage.chap
-    text = record_text(
-        lab.storage.target, portal, startup="automatic", chap=(chap.userid, chap.password) if chap else None
-    )
+    text, chap = asked.login_record(lab), lab.storage.chap
     if chap and chap.mutual_userid and chap.mutual_password:
         own = {"username_in": chap.mutual_userid, "password_in": chap.mutual_password}
         lines = "".join(f"node.session.auth.{key} = {value}\n" for key, value in own.items())
         text = text.replace("# END RECORD", f"{lines}# END RECORD")
     unit = LOGIN_UNITS[lab.family]
-    path = record_path(lab.storage.target, portal, root=ROOTS[lab.family])
     return [
-        File(path, text.encode(), mode=0o600),
+        File(asked.record_file(lab), text.encode(), mode=0o600),
         File(f"{UNITS}/{unit}", b"", link_to=f"/usr/lib/systemd/system/{unit}"),
     ]

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from labctl.errors import Busy, HostLacks, TimedOut
-from labctl.places import state_root
+from labctl.places import vm_images
 from labctl.vm.trial import Bootable, Kind, attempt, emulator, version
 from labctl.wait import wait_until
 
@@ -36,7 +36,7 @@ class Acceleration:
 
 def cache_file() -> Path:
     """Where the answer is kept."""
-    return state_root() / "vm" / "acceleration.json"
+    return vm_images() / "acceleration.json"
 
 
 def acceleration(

@@ -7,11 +7,15 @@ A file holds, by node, {"document": what the probe printed, "clock": [least, mos
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from labctl.probe.facts import NodeFacts, ProbeFailure, parse_node
 
+Table = dict[str, NodeFacts | ProbeFailure]
+Edit = Callable[[NodeFacts], NodeFacts]
 FOLDER = Path(__file__).parents[1] / "unit" / "recorded"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 
@@ -34,3 +38,23 @@ def facts(name: str) -> dict[str, NodeFacts | ProbeFailure]:
         else parse_node(told["document"], clock=(told["clock"][0], told["clock"][1]))
         for node, told in raw(name).items()
     }
+
+
+def edited(edit: Edit, *nodes: str) -> Table:
+    """The healthy lab with some nodes' facts changed; all nodes' when none is named."""
+    table = facts("healthy")
+    for name in nodes or tuple(table):
+        own = table[name]
+        assert isinstance(own, NodeFacts)
+        table[name] = edit(own)
+    return table
+
+
+def view(**changes: Any) -> Edit:
+    """An edit of what a node sees of the cluster."""
+
+    def edit(own: NodeFacts) -> NodeFacts:
+        assert own.cluster is not None
+        return replace(own, cluster=replace(own.cluster, **changes))
+
+    return edit

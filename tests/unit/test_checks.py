@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +13,8 @@ from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
 from labctl.probe.facts import FailedAction, NodeFacts, ProbeFailure, Unit
 from tests.fakes import recorded
+from tests.fakes.recorded import Edit, Table, edited, view
 
-Table = dict[str, NodeFacts | ProbeFailure]
-Edit = Callable[[NodeFacts], NodeFacts]
 NO_WAY = "this host has no default route"
 
 
@@ -25,26 +23,8 @@ def lab() -> Lab:
     return load_lab("spike", environment={})
 
 
-def edited(edit: Edit, *nodes: str) -> Table:
-    """The healthy lab with some nodes' facts changed; all nodes' when none is named."""
-    table = recorded.facts("healthy")
-    for name in nodes or tuple(table):
-        own = table[name]
-        assert isinstance(own, NodeFacts)
-        table[name] = edit(own)
-    return table
-
-
 def failing(results: list[CheckResult]) -> set[tuple[str, str | None]]:
     return {(result.id, result.node) for result in results if result.failed}
-
-
-def view(**changes: Any) -> Edit:
-    def edit(own: NodeFacts) -> NodeFacts:
-        assert own.cluster is not None
-        return replace(own, cluster=replace(own.cluster, **changes))
-
-    return edit
 
 
 def member(name: str, **changes: Any) -> Edit:

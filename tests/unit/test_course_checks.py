@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,15 +26,13 @@ from labctl.run import Result
 from tests.fakes import recorded
 from tests.fakes.course import FakeHost
 from tests.fakes.engine import FakeEngine
+from tests.fakes.recorded import Edit, edited, view
 
 LAB: Lab = load_lab("spike", environment={})
 ALL = ("node1", "node2", "node3", "node4")
 UNITS = {"chrony": "chrony.service", "corosync": "corosync.service", "firewalld": "firewalld.service"}
 CHECK: TypeAdapter[Any] = TypeAdapter(Check)
 TEXT = {"en": "The point", "ko": "항목"}
-
-Table = dict[str, NodeFacts | ProbeFailure]
-Edit = Callable[[NodeFacts], NodeFacts]
 
 
 def check(kind: str, **words: object) -> Any:
@@ -44,24 +42,6 @@ def check(kind: str, **words: object) -> Any:
 
 def scene(facts: Mapping[str, NodeFacts | ProbeFailure] | None = None, lang: Lang = "en") -> Scene:
     return Scene(LAB, ALL, recorded.facts("healthy") if facts is None else facts, lang, UNITS)
-
-
-def edited(edit: Edit, *nodes: str) -> Table:
-    """The healthy lab with some nodes' facts changed."""
-    table = recorded.facts("healthy")
-    for name in nodes or tuple(table):
-        own = table[name]
-        assert isinstance(own, NodeFacts)
-        table[name] = edit(own)
-    return table
-
-
-def cluster(**changes: Any) -> Edit:
-    def edit(own: NodeFacts) -> NodeFacts:
-        assert own.cluster is not None
-        return replace(own, cluster=replace(own.cluster, **changes))
-
-    return edit
 
 
 def failing(results: Sequence[CheckResult]) -> list[str]:
@@ -162,8 +142,8 @@ def test_what_is_wrong_on_a_node_is_told_in_words(one: Any, edit: Edit, words: s
 
 
 OF_CLUSTER: list[tuple[dict[str, Any], Edit, str]] = [
-    ({}, cluster(quorate=False), "no quorum"),
-    ({}, cluster(dc=""), "no DC is elected"),
+    ({}, view(quorate=False), "no quorum"),
+    ({}, view(dc=""), "no DC is elected"),
     ({"name": "other"}, lambda own: own, "should be other and is ha_cluster_lab"),
     (
         {"members": ["node1", "node2", "node3"]},
@@ -199,7 +179,7 @@ def test_nodes_that_are_offline_or_unknown() -> None:
 
 
 def test_two_dcs_are_seen() -> None:
-    table = edited(cluster(dc="node3.example.com"), "node3")
+    table = edited(view(dc="node3.example.com"), "node3")
     [result] = judge(scene(table), check("cluster", members=list(ALL)))
     assert "different DCs" in result.message
 
@@ -255,7 +235,7 @@ def test_a_cluster_in_transition_is_waited_for() -> None:
 def test_a_young_pacemaker_without_a_dc_is_waited_for() -> None:
     def edit(own: NodeFacts) -> NodeFacts:
         units = {**own.units, "pacemaker": Unit("pacemaker", "active", "running", "enabled", 5.0)}
-        return cluster(dc="")(replace(own, units=units))
+        return view(dc="")(replace(own, units=units))
 
     assert unsettled(scene(edited(edit)), []) == "the cluster is still at work"
 

@@ -205,17 +205,16 @@ def _lint(paths: Sequence[Path], *, as_json: bool) -> int:
 def hint(lab: LabOption = DEFAULT_LAB, lang: LangOption = None, course: CourseOption = None) -> int:
     """One more hint for the exercise that is under way."""
     require_root("hint")
-    from labctl.cli.course_host import family_words
+    from labctl.cli.course_host import variables
     from labctl.course import progress
-    from labctl.course.variables import fill, of_lab
+    from labctl.course.variables import fill
     from labctl.course.words import say
 
     places = require_lab(lab)
     known, tongue = open_record(places, lang)
     chosen = active_of(course_of(course), known, lab)
     given, count = known.of(chosen.id).shown, len(chosen.hints)
-    described = known_lab(places)
-    values = of_lab(described, family_words(described.family))
+    values = variables(known_lab(places))
     for number in range(min(given + 1, count)):
         text = fill(chosen.hints[number].of(tongue), values, shell=False)
         console.line(console.command(say(tongue, "hint-of", number=number + 1, count=count, text=text)))

@@ -13,10 +13,12 @@ from labctl.course.variables import of_lab
 from labctl.engine.base import Engine
 from labctl.errors import BadFile
 from labctl.lab import bubble as lab_bubble
-from labctl.lab import capture, snapshot, starts
+from labctl.lab import capture, machines, snapshot, starts
 from labctl.lab.restore import restore
 from labctl.lab.up import Progress
-from labctl.places import LabPlaces
+from labctl.places import LabPlaces, lab_places
+from labctl.storage import saveconfig
+from labctl.vm.pace import Pace
 
 if TYPE_CHECKING:
     from labctl.lab.model import Lab
@@ -68,8 +70,25 @@ def place_of(
     patience: float = 0.0,
 ) -> Place:
     """The course's view of a lab."""
-    family = family_words(lab.family)
-    return Place(lab, LabHost(lab, places, say, patience), lang, of_lab(lab, family), family["unit"])
+    units = family_words(lab.family)["unit"]
+    return Place(lab, LabHost(lab, places, say, patience), lang, variables(lab), units)
+
+
+def variables(lab: Lab) -> dict[str, str]:
+    """What the course's commands may name in this lab. Raises BadFile."""
+    found = machines.load(lab_places(lab.name))
+    return of_lab(lab, family_words(lab.family), _machine_words(lab, Pace(found.pace) if found else Pace()))
+
+
+def _machine_words(lab: Lab, pace: Pace) -> dict[str, str]:
+    operation, watchdog = pace.operation_seconds(60), pace.operation_seconds(5)
+    return {
+        **{f"disk.{disk.name}": saveconfig.stable_path(lab, disk.name) for disk in lab.storage.disks},
+        "pace.operation": str(operation),
+        "pace.watchdog": str(watchdog),
+        "pace.msgwait": str(2 * watchdog),
+        "pace.grace": str(min(90, pace.operation_seconds(10))),
+    }
 
 
 def family_words(family: str) -> dict[str, dict[str, str]]:
@@ -86,4 +105,5 @@ def variable_names() -> frozenset[str]:
     from labctl.lab.load import load_lab
 
     lab = load_lab("default")
-    return frozenset(name for family in families() for name in of_lab(lab, family_words(family)))
+    words = _machine_words(lab, Pace())
+    return frozenset(name for family in families() for name in of_lab(lab, family_words(family), words))

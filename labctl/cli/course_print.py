@@ -57,11 +57,11 @@ def listing(
 
 def task(chosen: Exercise, lab: Lab, tongue: Lang, *, carry_on: bool) -> None:
     """An exercise as its learner reads it: why, what to reach, where; not the commands."""
-    from labctl.cli.course_host import family_words
-    from labctl.course.variables import fill, of_lab
+    from labctl.cli.course_host import variables
+    from labctl.course.variables import fill
     from labctl.course.words import say
 
-    values, where = of_lab(lab, family_words(lab.family)), lab_flag(lab.name)
+    values, where = variables(lab), lab_flag(lab.name)
 
     def text(words: str) -> str:
         return console.command(fill(words, values, shell=False))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from labctl.lab.model import Lab, nearest
@@ -16,8 +17,13 @@ from labctl.lab.model import Lab, nearest
 VARIABLE: Final = re.compile(r"(?<!\$)\{([a-z][a-z0-9_]*(?:\.[a-z][a-z0-9_]*)+)\}")
 
 
-def of_lab(lab: Lab, family: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Every variable by its name. family: "unit", "path" and "value", each logical name to word."""
+def of_lab(
+    lab: Lab, family: Mapping[str, Mapping[str, str]], machine: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, str]:
+    """Every variable by its name. family: "unit", "path" and "value", each logical name to word.
+
+    machine: what only the lab's machines know, by whole name: `disk.sdb`, `pace.operation`.
+    """
     found = {
         "cluster.name": lab.cluster.name,
         "password.root": lab.credentials.root_password,
@@ -25,14 +31,19 @@ def of_lab(lab: Lab, family: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
         "time.server": lab.time.server,
         "target.name": lab.storage.target,
         "target.address": str(lab.storage.address),
+        "bmc.address": str(lab.bmc_address),
+        "bmc.user": lab.fencing.user,
+        "bmc.password": lab.fencing.password,
         **{f"vip.{name}": str(address) for name, address in lab.vips},
         **{f"subnet.{network.name}": str(network.subnet) for network in lab.networks},
         **{f"prefix.{network.name}": str(network.subnet.prefixlen) for network in lab.networks},
         **{f"{kind}.{name}": word for kind, words in family.items() for name, word in words.items()},
+        **machine,
     }
     for node in lab.nodes:
         found[f"{node.name}.hostname"] = node.hostname
         found[f"{node.name}.initiator"] = node.initiator
+        found[f"{node.name}.bmc_port"] = str(node.bmc_port)
         for leg in node.interfaces:
             found[f"{node.name}.{leg.network}"] = str(leg.address)
             found[f"interface.{leg.network}"] = leg.name

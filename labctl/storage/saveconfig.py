@@ -14,6 +14,7 @@ from labctl.storage.base import DISKS_INSIDE, PORT
 FIRST_LUN = 1  # tgtd's LUN 0 is its controller
 CHECK = "check"
 CHECK_SIZE = 1024 * 1024  # bytes
+ORGANISATION = "6001405"  # LIO's, in a disk's NAA name
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "labctl.storage")
 
 
@@ -41,6 +42,15 @@ def document(lab: Lab) -> dict[str, Any]:
 def wwn(lab: Lab, disk: str) -> str:
     """The unit serial of a disk: the same for every lab and driver that has this target and disk."""
     return str(uuid.uuid5(_NAMESPACE, f"{lab.storage.target} {disk}"))
+
+
+def stable_path(lab: Lab, disk: str) -> str:
+    """Where every node has a disk, under a name that no boot changes; the same with every driver.
+
+    The NAA name is the one that LIO makes from a unit serial (spc_parse_naa_6h_vendor_specific()).
+    """
+    digits = "".join(digit for digit in wwn(lab, disk) if digit in "0123456789abcdef")[:25]
+    return f"/dev/disk/by-id/wwn-0x{ORGANISATION}{digits}"
 
 
 def check_target(lab: Lab) -> str:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 UNITS = "/etc/systemd/system/multi-user.target.wants"
 LOGIN_UNITS = {"debian": "open-iscsi.service", "centos": "iscsi.service"}
-ORGANISATION = "6001405"  # LIO's, in a disk's NAA name
 OWN_DISKS = "--own-disks"
 # Exclusive opening fails for what is mounted, or held by LVM, md or swap (open(2), O_EXCL).
 _IN_USE = """\
@@ -90,7 +89,7 @@ class VmLio:
         unit, record = LOGIN_UNITS[lab.family], asked.record_file(lab)
         lines = [f"[ -e '{record}' ] && ! systemctl -q is-failed {unit} && echo 'storage configured'"]
         for disk in lab.storage.disks:
-            link = f"/dev/disk/by-id/wwn-0x{naa(saveconfig.wwn(lab, disk.name))}"
+            link = saveconfig.stable_path(lab, disk.name)
             lines.append(f"[ -b '{link}' ] && echo 'storage disk {disk.name}'")
         return "\n".join(lines) + "\n"
 
@@ -100,11 +99,6 @@ class VmLio:
 
 def _config(places: LabPlaces) -> File:
     return File(CONFIG, (places.target / CONFIG_NAME).read_bytes(), mode=0o600)
-
-
-def naa(serial: str) -> str:
-    """The NAA name that LIO makes from a unit serial (spc_parse_naa_6h_vendor_specific())."""
-    return ORGANISATION + "".join(digit for digit in serial if digit in "0123456789abcdef")[:25]
 
 
 def _login_files(lab: Lab) -> list[File]:

@@ -16,7 +16,6 @@ from labctl.engine.base import Appliance, File
 from labctl.errors import TimedOut
 from labctl.lab.load import load_lab
 from labctl.storage import saveconfig
-from labctl.storage.vm import naa
 
 LAB = load_lab("x").with_mode("vm")
 NODE1 = LAB.node("node1")
@@ -146,7 +145,9 @@ def test_a_command_without_end_is_given_up() -> None:
 
 def test_a_disk_has_the_name_that_both_targets_give_it() -> None:
     serial = saveconfig.wwn(LAB, "sdb")
-    assert naa(serial) == "6001405" + serial.replace("-", "")[:25]
+    assert (
+        saveconfig.stable_path(LAB, "sdb") == "/dev/disk/by-id/wwn-0x6001405" + serial.replace("-", "")[:25]
+    )
 
 
 def test_the_archive_of_pending_files_can_be_read_by_tar(tmp_path: Path) -> None:

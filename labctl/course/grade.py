@@ -22,8 +22,7 @@ from labctl.wait import wait_until
 PROBE_SECONDS = 15.0
 SETTLE_SECONDS = 150.0
 BOOT_SECONDS = 180.0
-PROOF_SECONDS = 60.0
-# How long after its start a thing may still change by itself.
+# How long after its start a thing may still change by itself, where nothing is emulated.
 CLUSTER_STARTS, CHRONY_STARTS, NODE_STARTS = 60.0, 20.0, 40.0
 
 AT_ONCE = 6
@@ -38,7 +37,7 @@ def look(place: Place, exercise: Exercise, nodes: Iterable[str] | None = None) -
     units = [name.removesuffix(".service") for name in place.units.values() if "@" not in name]
     wanted = exercise.nodes if nodes is None else tuple(nodes)
     facts = gather(place.engine, place.lab, wanted, timeout=PROBE_SECONDS, units=units)
-    return Scene(place.lab, exercise.nodes, facts, place.lang, place.units)
+    return Scene(place.lab, exercise.nodes, facts, place.lang, place.units, place.engine.pace)
 
 
 def grade(
@@ -122,7 +121,7 @@ def _settled(place: Place, exercise: Exercise, checks: Sequence[Check], say: Say
         return not reason
 
     with contextlib.suppress(TimedOut):  # then it is judged as it is
-        wait_until("the lab to come to rest", at_rest, timeout=SETTLE_SECONDS, every=0.3)
+        wait_until("the lab to come to rest", at_rest, timeout=SETTLE_SECONDS * place.engine.pace, every=0.3)
     return results
 
 
@@ -140,7 +139,7 @@ def still_booting(place: Place, scene: Scene) -> list[str]:
     young = [
         name
         for name, fact in scene.facts.items()
-        if isinstance(fact, NodeFacts) and fact.uptime < NODE_STARTS
+        if isinstance(fact, NodeFacts) and fact.uptime < NODE_STARTS * scene.pace
     ]
     found = []
     for name in young:
@@ -172,7 +171,7 @@ def unsettled(scene: Scene, wrong: Iterable[Check], booting: Sequence[str] = ())
         daemon = fact.unit("chronyd", "chrony")
         # A source that it has not got will not come by waiting.
         coming = any(source.address in addresses and source.state != "*" for source in fact.sources)
-        if coming and daemon is not None and daemon.age < CHRONY_STARTS:
+        if coming and daemon is not None and daemon.age < CHRONY_STARTS * scene.pace:
             return scene.say("settle-time")
     return ""
 
@@ -183,8 +182,10 @@ def _joining(scene: Scene, fact: NodeFacts) -> bool:
     if daemon is None:
         return False
     if daemon.active not in ("active", "activating"):
-        return fact.corosync_conf and daemon.enabled == "enabled" and fact.uptime < CLUSTER_STARTS
-    if daemon.active == "active" and daemon.age >= CLUSTER_STARTS:
+        return (
+            fact.corosync_conf and daemon.enabled == "enabled" and fact.uptime < CLUSTER_STARTS * scene.pace
+        )
+    if daemon.active == "active" and daemon.age >= CLUSTER_STARTS * scene.pace:
         return False
     own = views(scene.lab, scene.facts)
     seen = best(scene.lab, own) if own else None
@@ -212,7 +213,7 @@ def _prove(place: Place, exercise: Exercise, check: Again, say: Say) -> CheckRes
         if check.undo:
             for node in nodes:
                 with contextlib.suppress(LabError):
-                    place.node(node).run(["bash", "-c", place.fill(check.undo)], timeout=PROOF_SECONDS)
+                    place.node(node).run(["bash", "-c", place.fill(check.undo)], timeout=check.timeout)
     return result(scene, check, None, problems)
 
 
@@ -228,7 +229,7 @@ def _disturb(place: Place, check: Again, node: str, say: Say) -> str:
     command = place.fill(check.run or "")
     say(place.say("running", run=command, node=node))
     try:
-        told = place.node(node).run(["bash", "-c", command], timeout=PROOF_SECONDS, check=False)
+        told = place.node(node).run(["bash", "-c", command], timeout=check.timeout, check=False)
     except LabError as error:
         return place.say("proof-failed", run=command, node=node, found=error.message)
     return (
@@ -246,7 +247,9 @@ def reboot(place: Place, node: str) -> None:
         facts = gather(place.engine, place.lab, [node], timeout=PROBE_SECONDS)[node]
         return isinstance(facts, NodeFacts) and facts.uptime < time.monotonic() - began
 
-    wait_until(f"{node} to come back", back, timeout=BOOT_SECONDS, every=0.5, mend="labctl up")
+    wait_until(
+        f"{node} to come back", back, timeout=BOOT_SECONDS * place.engine.pace, every=0.5, mend="labctl up"
+    )
     booted(place, node)
 
 

@@ -34,6 +34,7 @@ class Scene:
     """What judging needs beside the check.
 
     nodes: those that the exercise is about.  units: logical names to the family's unit names.
+    pace: how much longer its machines may take (Engine.pace).
     """
 
     lab: Lab
@@ -41,6 +42,7 @@ class Scene:
     facts: Facts
     lang: Lang
     units: Mapping[str, str]
+    pace: float = 1.0
 
     def say(self, key: str, **words: object) -> str:
         return say(self.lang, key, **words)

@@ -175,7 +175,7 @@ class Restored(Base):
 class Again(Base):
     """A proof: reboot the nodes of `on` in order, or run a command there, and judge the checks again.
 
-    undo: what puts back what run may have lost.
+    undo: what puts back what run may have lost.  timeout: of each of the two.
     """
 
     type: Literal["again"]
@@ -183,6 +183,7 @@ class Again(Base):
     reboot: bool = False
     run: Words | None = None
     undo: Words | None = None
+    timeout: Seconds = 60
 
     @model_validator(mode="after")
     def _one(self) -> Again:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from labctl.probe.facts import Facts, NodeFacts
@@ -36,6 +38,14 @@ def _of_node(fact: NodeFacts) -> dict[str, Any]:
         "resources": sorted(resource.id for resource in view.resources) if view else [],
         "pcs_hosts": list(fact.pcs_hosts or ()),
     }
+
+
+def digest(facts: Facts) -> str:
+    """One word for all of it and the cluster's configuration; "" when a node is silent."""
+    if not facts or not all(isinstance(fact, NodeFacts) for fact in facts.values()):
+        return ""
+    whole = [fingerprint(facts), sorted({fact.cib for fact in facts.values() if isinstance(fact, NodeFacts)})]
+    return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def differences(before: dict[str, dict[str, Any]], after: dict[str, dict[str, Any]]) -> list[str]:

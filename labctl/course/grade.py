@@ -15,7 +15,7 @@ from labctl.course.judge import Scene, best, judge, result
 from labctl.course.kinds import Again, Asked, Check, TimeSource
 from labctl.course.place import Place
 from labctl.errors import LabError, TimedOut
-from labctl.probe.facts import NodeFacts
+from labctl.probe.facts import Facts, NodeFacts
 from labctl.probe.gather import gather
 from labctl.wait import wait_until
 
@@ -34,10 +34,14 @@ Say = Callable[[str], None]
 
 def look(place: Place, exercise: Exercise, nodes: Iterable[str] | None = None) -> Scene:
     """The facts of the exercise's nodes, right now."""
-    units = [name.removesuffix(".service") for name in place.units.values() if "@" not in name]
-    wanted = exercise.nodes if nodes is None else tuple(nodes)
-    facts = gather(place.engine, place.lab, wanted, timeout=PROBE_SECONDS, units=units)
+    facts = gathered(place, exercise.nodes if nodes is None else nodes)
     return Scene(place.lab, exercise.nodes, facts, place.lang, place.units, place.engine.pace)
+
+
+def gathered(place: Place, nodes: Iterable[str]) -> Facts:
+    """The facts of these nodes, with every unit that the family has a name for."""
+    units = [name.removesuffix(".service") for name in place.units.values() if "@" not in name]
+    return gather(place.engine, place.lab, tuple(nodes), timeout=PROBE_SECONDS, units=units)
 
 
 def grade(

@@ -70,13 +70,15 @@ class Progress(Frozen):
     """The whole record of one lab.
 
     active: the exercise that the lab is prepared for, "" for none.  at: the start that the lab
-    was left at by `finish`, "" when it may be anything.  lang: the one last asked for.
+    was left at by `finish`, "" when it may be anything; rest: the digest of its facts then.
+    lang: the one last asked for.
     """
 
     format: Literal[1] = 1
     lab: str
     active: str = ""
     at: str = ""
+    rest: str = ""
     lang: Literal["", "en", "ko"] = ""
     exercises: Mapping[str, Record] = Field(default_factory=dict)
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from labctl.course import progress
+from labctl.course.fingerprint import digest
 from labctl.course.form import Exercise
-from labctl.course.grade import booted, look
+from labctl.course.grade import booted, gathered
 from labctl.course.place import Place
 from labctl.course.progress import Progress
 from labctl.course.steps import Done, run_steps
 from labctl.errors import BadFile, UsageError
 from labctl.lab.model import Lab
 from labctl.places import LabPlaces, lab_flag
-from labctl.probe.facts import NodeFacts
 
 # What only a kernel of its own gives a node (COURSE.md, "needs").
 OF_A_VM = frozenset({"lvm", "nfs", "pr", "dlm", "drbd", "vm"})
@@ -79,7 +79,7 @@ def begin(
     if not known.exercises and BEFORE not in place.host.snapshots():
         place.host.keep(BEFORE, "the lab before the course")
         before = BEFORE
-    progress.change(places, lambda now: now.model_copy(update={"active": "", "at": ""}))
+    progress.change(places, lambda now: now.model_copy(update={"active": "", "at": "", "rest": ""}))
     if left is not None:
         run_steps(place, left, left.cleanup, keep_going=True)
     kept = kept_name(exercise) if exercise.keep else ""
@@ -87,7 +87,7 @@ def begin(
         if kept:
             say(place.say("first-time"))
         untouched = known.at == exercise.start and not known.active and not anew
-        if not untouched or not at_rest(place, exercise):
+        if not untouched or not at_rest(place, known.rest):
             place.host.go_to(exercise.start)
             place.moved()
         await_boot(place)
@@ -130,15 +130,13 @@ def await_boot(place: Place) -> None:
         list(pool.map(lambda name: booted(place, name), nodes))
 
 
-def at_rest(place: Place, exercise: Exercise) -> bool:
-    """Whether every node answers and none is in a cluster: what `finish` left, nobody has used since."""
-    facts = look(place, exercise).facts
-    nodes = [fact for fact in facts.values() if isinstance(fact, NodeFacts)]
-    return (
-        len(nodes) == len(exercise.nodes)
-        and exercise.start == "nodes"
-        and not any(fact.corosync_conf for fact in nodes)
-    )
+def at_rest(place: Place, rest: str) -> bool:
+    """Whether the lab is as `finish` left it: the digest of its facts is the same."""
+    return bool(rest) and rest == _digest(place)
+
+
+def _digest(place: Place) -> str:
+    return digest(gathered(place, [node.name for node in place.lab.nodes]))
 
 
 def solve(
@@ -165,10 +163,12 @@ def finish(place: Place, places: LabPlaces, exercise: Exercise) -> None:
     run_steps(place, exercise, exercise.cleanup, keep_going=True)
     place.host.go_to(exercise.start)
     place.moved()
+    await_boot(place)
+    rest = _digest(place)
 
     def over(now: Progress) -> Progress:
         ended = now.with_record(exercise.id, finished=progress.now())
-        return ended.model_copy(update={"active": "", "at": exercise.start})
+        return ended.model_copy(update={"active": "", "at": exercise.start, "rest": rest})
 
     progress.change(places, over)
 

@@ -306,13 +306,11 @@ def test_after_finish_the_next_one_needs_no_restore(
     session.begin(here, places, made())
     session.finish(here, places, made())
     assert (progress.load(places).active, progress.load(places).at) == ("", "nodes")
-    for node in ALL:
-        probed(engine, node, corosync_conf=False)
     before = len(host.calls)
     session.begin(here, places, made())
     assert host.calls[before:] == []
     session.finish(here, places, made())
-    probed(engine, "node1", corosync_conf=True)
+    probed(engine, "node1", corosync_conf=False)
     before = len(host.calls)
     session.begin(here, places, made())
     assert host.calls[before:] == [("go_to", "nodes")], "somebody has used the lab meanwhile"
@@ -359,6 +357,11 @@ def test_a_lab_without_disks(here: Place) -> None:
 
 
 def test_a_node_that_is_off_counts_as_used(here: Place, engine: FakeEngine, places: LabPlaces) -> None:
+    session.begin(here, places, made())
+    session.finish(here, places, made())
+    rest = progress.load(places).rest
+    assert session.at_rest(here, rest)
     engine.stop("node2", timeout=1)
     assert engine.observe()["node2"].state is State.OFF
-    assert not session.at_rest(here, made())
+    assert not session.at_rest(here, rest)
+    assert not session.at_rest(here, "")

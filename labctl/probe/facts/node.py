@@ -6,6 +6,7 @@ reason in `silent`; nothing here raises for it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -81,6 +82,7 @@ class NodeFacts:
     this node asked it, or the reason why there is no answer, after "no answer: ".
     outside: whether a name server outside answered, None when nobody asked.
     controller: the state of pacemaker-controld, "S_IDLE" only on a DC with nothing to do.
+    cib: digest of the cluster's configuration without its status, "" when there is none.
     pcs_hosts, iscsi: None when there is no such file or tool.  silent: tool → why it said nothing.
     """
 
@@ -110,6 +112,7 @@ class NodeFacts:
     cluster: ClusterView | None = None
     controller: str = ""
     fencing: FenceSetup | None = None
+    cib: str = ""
     pcs_hosts: tuple[str, ...] | None = None
     iscsi: tuple[str, ...] | None = None
     disks: Mapping[str, DiskSeen] = field(default_factory=dict)
@@ -165,6 +168,7 @@ def parse_node(document: Mapping[str, Any], *, clock: tuple[float, float] = (0.0
         cluster=parse_crm_mon(good.get("crm_mon", "")),
         controller=_controller(good.get("controller", "")),
         fencing=parse_cib(good.get("cib", "")),
+        cib=hashlib.sha256(good["cib"].encode()).hexdigest()[:16] if good.get("cib") else "",
         pcs_hosts=None if document["pcs_hosts"] is None else tuple(document["pcs_hosts"]),
         iscsi=tuple(out["iscsi"].splitlines()) if commands.get("iscsi", {}).get("rc") is not None else None,
         disks=parse_disks(

@@ -109,11 +109,12 @@ def _farewell(place: Place, course: Course, chosen: Exercise, *, done: bool) -> 
     if not done:
         return
     console.line(place.say("all-passed", id=chosen.id))
-    where, later = lab_flag(place.lab.name), course.of_day(chosen.day)
-    if chosen.id == later[-1].id:
-        console.line(place.say("day-done", day=chosen.day))
-    words = {"finish": f"labctl finish{where}", "next": f"labctl exercise {chosen.day}{where}"}
-    console.line(console.command(place.say("next", **words)))
+    day = chosen.day
+    if chosen.id == course.of_day(day)[-1].id:
+        console.line(place.say("day-done", day=day))
+        day = next((each.day for each in course.exercises if each.day > day), day)
+    following = f"labctl exercise {day}{lab_flag(place.lab.name)}"
+    console.line(console.command(place.say("next", next=following)))
 
 
 def _remember(places: LabPlaces, chosen: Exercise, results: list[CheckResult]) -> None:

@@ -159,6 +159,7 @@ def _summary(
     tell(f"  look        labctl status{lab_flag(name)}   ·   labctl validate{lab_flag(name)}")
     if until is not Until.NODES:
         tell(f"  try         labctl exec {first}{lab_flag(name)} -- pcs status")
+        tell(f"  learn       labctl exercise day1{lab_flag(name)}")
     tell(f"  clear away  labctl down{lab_flag(name)}")
 
 

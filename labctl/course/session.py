@@ -77,9 +77,11 @@ def begin(
     known = progress.load(places)
     before = ""
     if not known.exercises and BEFORE not in place.host.snapshots():
+        say(place.say("keep-before", name=BEFORE))
         place.host.keep(BEFORE, "the lab before the course")
         before = BEFORE
     progress.change(places, lambda now: now.model_copy(update={"active": "", "at": "", "rest": ""}))
+    say(place.say("to-start", id=exercise.id))
     if left is not None:
         run_steps(place, left, left.cleanup, keep_going=True)
     kept = kept_name(exercise) if exercise.keep else ""

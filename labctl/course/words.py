@@ -138,7 +138,10 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "All points are right. Exercise {id} is done.",
         "모든 항목이 맞습니다. 실습 {id}을(를) 마쳤습니다.",
     ),
-    "next": ("Next: `{finish}`, then `{next}`.", "다음: `{finish}` 후 `{next}`."),
+    "next": (
+        "Next: `{next}`; it clears this one away first.",
+        "다음: `{next}`. 이 실습은 먼저 정리됩니다.",
+    ),
     "day-done": ("That was the last exercise of {day}.", "{day}의 마지막 실습이었습니다."),
     "count": (
         "{passed} right, {failed} missing, {skipped} not tried",
@@ -162,6 +165,14 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "이전 랩 상태를 {name} 스냅샷으로 보관했습니다. `{restore}`로 되돌릴 수 있습니다.",
     ),
     "forgotten": ("The progress of {day} begins anew.", "{day}의 진행 기록을 새로 시작합니다."),
+    "keep-before": (
+        "keeping the lab as it is in snapshot {name}, before the course changes it",
+        "실습을 시작하기 전에 현재 랩을 {name} 스냅샷으로 보관하는 중입니다",
+    ),
+    "to-start": (
+        "bringing the lab to the start of {id}",
+        "랩을 {id}의 시작 상태로 만드는 중입니다",
+    ),
     "first-time": (
         "making this start for the first time; later it is a restore away",
         "시작 상태를 처음 만드는 중입니다. 다음부터는 바로 복원됩니다",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from labctl.course.form import Exercise
 from labctl.course.grade import look
 from labctl.course.place import Place
 from labctl.course.steps import run_steps
-from labctl.errors import FAILED, USAGE
+from labctl.errors import FAILED, INTERRUPTED, USAGE
 from labctl.wait import wait_until
 from tests.lab.driver import ALL, PATIENCE, ROOT, Driver, refused
 
@@ -166,6 +167,21 @@ def test_hints_come_one_by_one_and_are_counted(lab: Driver) -> None:
     assert "labctl solve" in shown[-1]
     told = json.loads(lab("progress", "export").stdout)
     assert told["exercises"]["day1/names"]["shown"] == len(exercise.hints)
+
+
+@pytest.mark.timeout(600)
+def test_watching_goes_on_until_all_is_right(lab: Driver) -> None:
+    lab("exercise", "day1/names", "--reset")
+    begun = lab.begin("check", "--watch")
+    begun.await_words("missing")
+    begun.signal(signal.SIGINT)
+    assert begun.end() == INTERRUPTED, begun.said
+    assert "Traceback" not in begun.said
+    begun = lab.begin("check", "--watch")
+    begun.await_words("missing")
+    lab("solve")
+    assert begun.end() == 0, begun.said
+    assert "is done" in begun.said
 
 
 @pytest.mark.timeout(600)

@@ -157,10 +157,11 @@ def _carry_out(context: apply.Context, progress: Progress) -> list[Action]:
             start = Action(Do.START_BUBBLE, reason="the lab's namespaces do not run")
             apply.apply([start], context, {})
             done.append(start)
+    seen: Observed | None = None
     try:
         for number in range(ROUNDS):
             with progress.during("nodes"):
-                observed = _observe(context)
+                observed = seen or _observe(context)
                 actions = plan(context.lab, observed, until)
                 apply.apply(actions, context, observed.members)
             done += actions
@@ -168,7 +169,7 @@ def _carry_out(context: apply.Context, progress: Progress) -> list[Action]:
                 return done
             if not actions and _at_rest(observed, until):
                 return done
-            _wait_for(context, actions, progress)
+            seen = _wait_for(context, actions, progress)
         raise ActionFailed(
             f"Lab {context.lab.name} does not come to rest: after {ROUNDS} rounds there was more to do.",
             details="\n".join(f"{action.node}: {action.do.value} ({action.reason})" for action in actions),
@@ -185,8 +186,11 @@ def _observe(context: apply.Context) -> Observed:
     )  # fmt: skip
 
 
-def _wait_for(context: apply.Context, actions: list[Action], progress: Progress) -> None:
-    """Wait for what the actions set going, as far as `until` asks."""
+def _wait_for(context: apply.Context, actions: list[Action], progress: Progress) -> Observed | None:
+    """Wait for what the actions set going, as far as `until` asks.
+
+    What was seen at the end, when that was all there is to see: a look takes its time in emulated machines.
+    """
     until = context.until
     started = any(action.do in (Do.START_NODE, Do.THAW_NODE) for action in actions)
     if until is Until.NODES or started:
@@ -194,7 +198,7 @@ def _wait_for(context: apply.Context, actions: list[Action], progress: Progress)
             progress.say("waiting for the nodes to boot")
             waits.await_boot(context)
         if until is Until.NODES:
-            return
+            return None
         # What a node that was off brings along is seen only now.
         again = _observe(context)
         more = plan(context.lab, again, until)
@@ -205,6 +209,7 @@ def _wait_for(context: apply.Context, actions: list[Action], progress: Progress)
         waits.await_pcsd(context)
     if until.with_storage and context.driver:
         with progress.during("storage"):
+            progress.say("waiting for the shared disks")
             # Nodes that were made without the disks do not log in by themselves.
             seen = _observe(context)
             late = [
@@ -212,9 +217,15 @@ def _wait_for(context: apply.Context, actions: list[Action], progress: Progress)
                 for action in plan(context.lab, seen, until)
                 if action.do is Do.LOG_IN and not seen.storage.configured(action.node)
             ]
+            if not late and all(_has_disks(context.lab, seen, node.name) for node in context.lab.nodes):
+                return seen
             apply.apply(late, context, seen.members)
-            progress.say("waiting for the shared disks")
             waits.await_storage(context)
+    return None
+
+
+def _has_disks(lab: Lab, seen: Observed, node: str) -> bool:
+    return seen.storage.disks(node) >= {disk.name for disk in lab.storage.disks}
 
 
 def _at_rest(observed: Observed, until: Until) -> bool:

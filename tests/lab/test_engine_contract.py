@@ -1,7 +1,12 @@
-"""What every engine promises (labctl.engine.base), asked of the fake and of real podman alike."""
+"""What every engine promises (labctl.engine.base), asked of the fake and of real podman alike.
+
+And of libvirt, where LABCTL_TEST_MACHINES is set (ci/test-machines.sh): thirty boots, which take long when
+emulated.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +15,16 @@ import pytest
 
 from labctl.engine.base import Appliance, Engine, File, State
 from labctl.errors import ActionFailed, CommandFailed, TimedOut
+from labctl.lab import machines
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
 from labctl.run import Result
 from labctl.wait import wait_until
 from tests.fakes.engine import FakeEngine
-from tests.lab.driver import PATIENCE, Driver
+from tests.lab.driver import FAMILY, PATIENCE, Driver
 
 NAME = "t-engine"
+UP_SECONDS = 900.0  # for machines that are emulated
 TROUBLE = ["sh", "-c", "echo out; echo err >&2; exit 3"]
 MARKER = File("/etc/t-marker", b"made before the first start\n", mode=0o600)
 
@@ -65,7 +72,22 @@ def _podman(lab: Lab) -> Iterator[Bench]:
     driver.down()
 
 
+def _libvirt(lab: Lab) -> Iterator[Bench]:
+    driver = Driver(NAME)
+    words = ("--mode", "vm", "--family", FAMILY, "--nodes", "2", "--until", "nodes", "--no-snapshot")
+    driver("up", *words, timeout=UP_SECONDS)
+    ground = machines.load(driver.places)
+    assert ground
+    engine = driver.engine
+    for name in [*engine.observe(), *engine.appliances()]:
+        engine.remove(name)
+    yield Bench(engine, machines.fitted(lab.with_mode("vm"), ground), ground.image)
+    driver.down()
+
+
 MAKERS = {"fake": _fake, "podman": _podman}
+if os.environ.get("LABCTL_TEST_MACHINES"):
+    MAKERS["libvirt"] = _libvirt
 # For what the fake cannot show: it runs nothing.
 ONLY_PODMAN = pytest.mark.parametrize("lasting", ["podman"], indirect=True)
 

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# The long tests on virtual machines: what every engine promises, asked of libvirt, and the contract of
+# every exercise that needs a kernel of its own.  ci/test-machines.sh [PYTEST OPTION …]
+# A quarter of an hour with KVM; emulated, some hours.  docs/vm.md has what the last run gave.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+mkdir -p reports
+
+LABCTL_TEST_MACHINES=1 exec ./lab test \
+    tests/lab/test_engine_contract.py tests/lab/test_course_machines.py tests/lab/test_vm.py \
+    -k "libvirt or test_the_contract or test_vm" --junitxml=reports/machines.xml "$@"

@@ -1,0 +1,110 @@
+"""The contract of an exercise, held on a real lab.
+
+From its start exactly the named checks fail; after the solution all pass, after a second one still;
+each near miss fails with its words; after `finish` the lab equals its start.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from labctl.cli.course_host import place_of, variable_names
+from labctl.cli.frame import known_lab
+from labctl.course import catalog
+from labctl.course.fingerprint import differences, fingerprint
+from labctl.course.form import Exercise
+from labctl.course.grade import look
+from labctl.course.place import Place
+from labctl.course.session import OF_A_VM
+from labctl.course.steps import run_steps
+from labctl.errors import FAILED
+from labctl.wait import wait_until
+from tests.lab.driver import ALL, PATIENCE, Driver
+
+COURSE = catalog.load(variables=variable_names())
+IN_MACHINES = [each for each in COURSE.exercises if OF_A_VM.intersection(each.needs)]
+IN_CONTAINERS = [each for each in COURSE.exercises if each not in IN_MACHINES]
+LONG = 600.0  # s; pcs needs a minute for a cluster, and a busy machine several
+Prints = dict[str, dict[str, Any]]
+
+
+class Starts:
+    """What the nodes are at each start that exercises go out from, looked at once."""
+
+    def __init__(self, lab: Driver) -> None:
+        self._lab = lab
+        self._known: dict[str, Prints] = {}
+
+    def of(self, exercise: Exercise) -> Prints:
+        if exercise.start not in self._known:
+            here = place(self._lab)
+            here.host.go_to(exercise.start)
+            here.moved()
+            self._known[exercise.start] = settled_print(here)
+        return self._known[exercise.start]
+
+
+def place(lab: Driver) -> Place:
+    return place_of(known_lab(lab.places), lab.places, "en")
+
+
+def print_of(here: Place) -> Prints:
+    scene = look(here, COURSE.exercises[0], ALL)
+    found: Prints = json.loads(json.dumps(fingerprint(scene.facts)))
+    return found
+
+
+def settled_print(here: Place) -> Prints:
+    """The fingerprint once every node has booted to its end."""
+    for node in ALL:
+        here.node(node).run(["systemctl", "is-system-running", "--wait"], timeout=PATIENCE, check=False)
+    wait_until(
+        "pcsd to run everywhere",
+        lambda: all(told["unit pcsd"] == "active, enabled" for told in print_of(here).values()),
+        timeout=PATIENCE,
+    )
+    return print_of(here)
+
+
+def graded(lab: Driver, *words: str, course: Path | None = None, patience: float = LONG) -> dict[str, Any]:
+    """check --json; its exit code must say the same as the document."""
+    options = ["--course", str(course)] if course else []
+    result = lab("check", "--json", *options, *words, check=False, timeout=patience)
+    assert "Traceback" not in result.stderr, result.stderr
+    document: dict[str, Any] = json.loads(result.stdout)
+    assert result.rc == (FAILED if document["failed"] else 0), result.describe()
+    return document
+
+
+def wrong(document: dict[str, Any]) -> dict[str, list[str]]:
+    """Messages of what failed, by check."""
+    found: dict[str, list[str]] = {}
+    for one in document["checks"]:
+        if one["status"] == "failed":
+            found.setdefault(one["id"], []).append(one["message"])
+    return found
+
+
+def hold(
+    lab: Driver, exercise: Exercise, starts: Starts, course: Path | None = None, patience: float = LONG
+) -> None:
+    """The whole contract of one exercise."""
+    options = ["--course", str(course)] if course else []
+    before = starts.of(exercise)
+    lab("exercise", exercise.id, *options, timeout=patience)
+    assert set(wrong(graded(lab, course=course, patience=patience))) == set(exercise.at_start)
+    for _ in range(2):
+        lab("solve", *options, timeout=patience)
+        document = graded(lab, course=course, patience=patience)
+        assert document["done"], wrong(document)
+        assert document["skipped"] == 0
+    for miss in exercise.near_miss:
+        if miss.after == "start":
+            lab("exercise", exercise.id, "--reset", *options, timeout=patience)
+        run_steps(place(lab), exercise, miss.steps)
+        found = wrong(graded(lab, course=course, patience=patience))
+        assert any(miss.says in message for message in found.get(miss.fails, ())), found
+    lab("finish", *options, timeout=patience)
+    assert differences(before, settled_print(place(lab))) == []

@@ -49,13 +49,19 @@ def main() -> int:
     if keeper is not None:
         threading.Thread(target=keeper.watch, args=(stop,), daemon=True).start()
     # One supply for both: a start that a reboot has asked for must not survive a BMC's power-off.
-    sever = partial(cut_by_machine, engine) if settings.machines else cut
+    sever = partial(_cut_everywhere, engine) if settings.machines else cut
     supply = PowerSupply(settings, engine, keeper, sever)
     threading.Thread(target=watch_resets, args=(containers, supply, stop), daemon=True).start()
     if settings.bmcs:
         threading.Thread(target=serve_bmcs, args=(settings, supply, stop), daemon=True).start()
     asyncio.run(serve_forwards(list(zip(settings.forwards, listeners, strict=True))))
     return 0
+
+
+def _cut_everywhere(engine: Engine, addresses: Sequence[str]) -> None:
+    """At the target that is a machine, and at those that learners run in containers."""
+    cut_by_machine(engine, addresses)
+    cut(addresses)
 
 
 def engine_of(settings: Settings, containers: PodmanEngine) -> Engine:

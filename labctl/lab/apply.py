@@ -206,7 +206,7 @@ def _files(context: Context, node: NodeSpec, part: Part, living: str) -> list[Fi
         files += _cluster_files(context, part, living)
     if context.driver:
         login = context.until.with_storage
-        files += context.driver.node_files(context.lab, login=login)
+        files += context.driver.node_files(context.lab, node, login=login)
     return files
 
 

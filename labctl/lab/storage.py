@@ -33,10 +33,11 @@ def asked_for(lab: Lab, wanted: str | None, before: str) -> Lab:
 
 def choice(lab: Lab) -> Choice:
     """The driver for this lab on this host; lab.family must be resolved. Raises HostLacks."""
-    if lab.has_machines:
-        return choose_for_machines(lab.storage.driver)
     able = lab.family != "auto" and load_family(lab.family).values["qemu_iscsi"] == "yes"
     wanted = lab.storage.driver
+    if lab.has_machines:
+        beside = any(node.mode == "container" for node in lab.nodes)
+        return choose_for_machines(wanted, userspace_lacks(able) if beside else "")
     return choose(
         wanted,
         lio=_lio_lacks(lab) if wanted in ("auto", LIO) else "not asked for",
@@ -54,9 +55,10 @@ def driver(lab: Lab, until: Until = Until.ALL) -> Driver | None:
     if lab.storage.driver == NONE or not until.with_storage:
         return None
     if lab.has_machines:
+        from labctl.storage.mixed import Mixed
         from labctl.storage.vm import VmLio
 
-        return VmLio()
+        return Mixed() if any(node.mode == "container" for node in lab.nodes) else VmLio()
     if lab.storage.driver == USERSPACE:
         from labctl.storage.userspace import Userspace
 

@@ -68,7 +68,7 @@ class Driver(Protocol):
         """What the target's machine needs beside the node image and its mounted folders."""
         ...
 
-    def node_files(self, lab: Lab, *, login: bool) -> list[File]:
+    def node_files(self, lab: Lab, node: NodeSpec, *, login: bool) -> list[File]:
         """What a node needs before its first boot; login: it is to log in by itself then."""
         ...
 

@@ -36,8 +36,12 @@ def choose(wanted: str, *, lio: str, userspace: str) -> Choice:
     return Choice(NONE, f"neither driver can run here (lio: {lio}; userspace: {userspace})")
 
 
-def choose_for_machines(wanted: str) -> Choice:
-    """The driver of a lab of virtual machines. Raises UsageError for one that they do not need."""
+def choose_for_machines(wanted: str, containers_lack: str = "") -> Choice:
+    """The driver of a lab of virtual machines.
+
+    containers_lack: why the containers among the nodes, if there are any, cannot reach disks.
+    Raises UsageError for one that machines do not need, HostLacks for one that the containers cannot have.
+    """
     if wanted == NONE:
         return Choice(NONE, "asked for")
     if wanted == USERSPACE:
@@ -45,6 +49,13 @@ def choose_for_machines(wanted: str) -> Choice:
             "Virtual machines have kernels of their own; the userspace driver is for containers.",
             mend="labctl up --mode vm --storage lio",
         )
+    if containers_lack and wanted == LIO:
+        raise HostLacks(
+            f"The nodes that are containers cannot reach the machines' disks: {containers_lack}.",
+            mend="labctl up --storage none",
+        )
+    if containers_lack:
+        return Choice(NONE, f"the nodes that are containers cannot reach disks: {containers_lack}")
     return Choice(LIO, "every machine has a kernel of its own, with target and initiator")
 
 

@@ -74,14 +74,14 @@ class Lio:
         source = resources.files("labctl.storage").joinpath("lio_target.py").read_bytes()
         return [File(PROGRAM, b"#!/usr/bin/python3 -I\n" + source, mode=0o755)]
 
-    def node_files(self, lab: Lab, *, login: bool) -> list[File]:
+    def node_files(self, lab: Lab, node: NodeSpec, *, login: bool) -> list[File]:
         """For the lab's own disks nothing: it logs its nodes in from outside.
 
         What learners build by hand runs in user space inside the nodes: the kernel's initiator cannot be
         reached from there. CentOS has not got the programs for it.
         """
         del login
-        return Userspace().node_files(lab, login=False) if lab.family == "debian" else []
+        return Userspace().node_files(lab, node, login=False) if lab.family == "debian" else []
 
     def update(self, engine: Engine, lab: Lab, places: LabPlaces) -> None:
         """Bring the running target to its configuration; nodes that are logged in see new disks."""

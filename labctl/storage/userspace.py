@@ -55,7 +55,7 @@ class Userspace:
     def appliance_files(self, places: LabPlaces) -> list[File]:  # noqa: ARG002 (they are mounted)
         return [*_library(), _program("labctl-target")]
 
-    def node_files(self, lab: Lab, *, login: bool) -> list[File]:
+    def node_files(self, lab: Lab, node: NodeSpec, *, login: bool) -> list[File]:  # noqa: ARG002 (all alike)
         files = [*_library(), *(_program(name) for name in PROGRAMS), *_units()]
         return files + (_login_files(lab) if login else [])
 

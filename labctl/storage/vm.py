@@ -55,7 +55,7 @@ class VmLio:
         program = (Path(__file__).parent / "lio_target.py").read_bytes()
         return [File(PROGRAM, b"#!/usr/bin/python3\n" + program, mode=0o755), _config(places)]
 
-    def node_files(self, lab: Lab, *, login: bool) -> list[File]:
+    def node_files(self, lab: Lab, node: NodeSpec, *, login: bool) -> list[File]:  # noqa: ARG002 (all alike)
         return _login_files(lab) if login else []
 
     def update(self, engine: Engine, lab: Lab, places: LabPlaces) -> None:  # noqa: ARG002

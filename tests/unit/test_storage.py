@@ -14,8 +14,9 @@ from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
 from labctl.places import LabPlaces
 from labctl.storage import cut, disks, saveconfig
-from labctl.storage.base import NodeDisks
-from labctl.storage.choose import choose, userspace_lacks
+from labctl.storage.base import Choice, NodeDisks
+from labctl.storage.choose import choose, choose_for_machines, userspace_lacks
+from labctl.storage.mixed import Mixed
 from labctl.storage.userspace import Userspace
 from tests.fakes.engine import FakeEngine
 
@@ -177,8 +178,8 @@ def test_the_targets_machine_stands_at_its_address(lab: Lab, places: LabPlaces) 
 
 def test_nodes_get_programs_units_and_only_if_wanted_the_login(lab: Lab) -> None:
     driver = Userspace()
-    by_hand = {file.path: file for file in driver.node_files(lab, login=False)}
-    complete = {file.path: file for file in driver.node_files(lab, login=True)}
+    by_hand = {file.path: file for file in driver.node_files(lab, lab.nodes[0], login=False)}
+    complete = {file.path: file for file in driver.node_files(lab, lab.nodes[0], login=True)}
     assert by_hand["/usr/local/sbin/iscsiadm"].mode == 0o755
     assert "/usr/local/lib/labctl/innode/command.py" in by_hand
     record = "/etc/iscsi/nodes/iqn.2023-02.com.example:blocks/192.168.100.100,3260,1/default"
@@ -233,3 +234,29 @@ def test_without_a_note_nothing_is_removed(tmp_path: Path) -> None:
     before = sorted(path.name for path in Path("/sys/block").glob("loop*"))
     loops.tidy(tmp_path, last=True)
     assert sorted(path.name for path in Path("/sys/block").glob("loop*")) == before
+
+
+# -- machines and containers in one lab -----------------------------------------------------------
+
+
+def test_containers_beside_machines_need_a_way_to_the_disks() -> None:
+    assert choose_for_machines("auto").driver == "lio"
+    assert choose_for_machines("auto", "no FUSE") == Choice(
+        "none", "the nodes that are containers cannot reach disks: no FUSE"
+    )
+    with pytest.raises(HostLacks, match="no FUSE"):
+        choose_for_machines("lio", "no FUSE")
+    with pytest.raises(UsageError):
+        choose_for_machines("userspace")
+
+
+def test_each_node_of_a_mixed_lab_has_its_own_way_in(lab: Lab) -> None:
+    machine = lab.nodes[1].model_copy(update={"mode": "vm"})
+    driver = Mixed()
+    in_container = {file.path for file in driver.node_files(lab, lab.nodes[0], login=True)}
+    in_machine = {file.path for file in driver.node_files(lab, machine, login=True)}
+    assert "/usr/local/sbin/iscsiadm" in in_container
+    assert "/usr/local/sbin/iscsiadm" not in in_machine
+    record = "/etc/iscsi/nodes/iqn.2023-02.com.example:blocks/192.168.100.100,3260,1/default"
+    assert record in in_container & in_machine
+    assert not driver.disks_on_host

@@ -1,0 +1,43 @@
+"""Shared disks where some nodes are virtual machines and some are containers.
+
+The target is a machine with LIO.  The machines log in with their own kernels, the containers as ever with
+programs of their own: on the wire both are initiators (RFC 7143).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from labctl.engine.base import Engine, File
+from labctl.storage.userspace import Userspace
+from labctl.storage.vm import VmLio
+
+if TYPE_CHECKING:
+    from labctl.lab.model import Lab, NodeSpec
+
+
+class Mixed(VmLio):
+    """labctl.storage.base.Driver: the machines' target, and to each node its own way in."""
+
+    def __init__(self) -> None:
+        self._containers = Userspace()
+
+    def node_files(self, lab: Lab, node: NodeSpec, *, login: bool) -> list[File]:
+        if node.mode == "container":
+            return self._containers.node_files(lab, node, login=login)
+        return super().node_files(lab, node, login=login)
+
+    def log_in(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
+        if node.mode == "container":
+            self._containers.log_in(engine, lab, node)
+        else:
+            super().log_in(engine, lab, node)
+
+    def in_use(self, engine: Engine, lab: Lab, node: NodeSpec) -> list[str]:
+        if node.mode == "container":
+            return self._containers.in_use(engine, lab, node)
+        return super().in_use(engine, lab, node)
+
+    def last_words(self, engine: Engine, node: str) -> str:
+        told = (super().last_words(engine, node), self._containers.last_words(engine, node))
+        return "\n".join(dict.fromkeys(words for words in told if words))

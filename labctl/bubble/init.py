@@ -186,6 +186,11 @@ def make_bridge(bridge: Bridge) -> None:
     run(["ip", "link", "add", bridge.name, "type", "bridge", "stp_state", "0"], timeout=10)
     run(["ip", "address", "add", bridge.address, "dev", bridge.name], timeout=10)
     run(["ip", "link", "set", bridge.name, "up"], timeout=10)
+    if bridge.shared:
+        # netavark removes a bridge with its last port; this one stays.
+        port = f"keep-{bridge.name.removeprefix('br-')}"[:15]
+        run(["ip", "link", "add", port, "type", "veth", "peer", "name", f"{port[:13]}-p"], timeout=10)
+        run(["ip", "link", "set", port, "master", bridge.name, "up"], timeout=10)
     if bridge.outside:
         inside = str(ip_interface(bridge.address).network)
         # fmt: off

@@ -31,11 +31,15 @@ class Bmc:
 
 @dataclass(frozen=True)
 class Bridge:
-    """A network's bridge for virtual machines: its address with prefix length; outside: it leads out."""
+    """A network's bridge for virtual machines: its address with prefix length; outside: it leads out.
+
+    shared: containers hang on it, too.
+    """
 
     name: str
     address: str
     outside: bool
+    shared: bool = False
 
 
 @dataclass(frozen=True)

@@ -84,6 +84,11 @@ def _binds(folders: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     ]
 
 
+def bridge_name(network: str) -> str:
+    """The bridge of a lab's network, in either mode; an interface's name has 15 characters at most."""
+    return f"br-{network}"[:15]
+
+
 def network_name(name: str) -> str:
     """podman's name for a lab's network: "default" alone would mean podman's own."""
     return f"lab-{name}"

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from labctl.engine.container import bridge_name
+
 if TYPE_CHECKING:
     from labctl.engine.base import Appliance
     from labctl.lab.model import Lab, NodeSpec
@@ -145,11 +147,6 @@ def about(document: str) -> dict[str, str]:
     """role, spec and image of a domain's document; empty for one that is not ours."""
     found = ET.fromstring(document).find(f"metadata/{{{NAMESPACE}}}machine")  # noqa: S314 (libvirt's own)
     return dict(found.attrib) if found is not None else {}
-
-
-def bridge_name(network: str) -> str:
-    """The bridge of a lab's network, in either mode; an interface's name has 15 characters at most."""
-    return f"br-{network}"[:15]
 
 
 def mac(machine: str, leg: str) -> str:

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from labctl.engine import container
 from labctl.engine.base import Appliance, File, Machine, State
-from labctl.engine.container import LABEL_APPLIANCE, LABEL_LAB, LABEL_SPEC, network_name
+from labctl.engine.container import LABEL_APPLIANCE, LABEL_LAB, LABEL_SPEC, bridge_name, network_name
 from labctl.engine.handle import Handle
 from labctl.engine.podman_api import Api, first_file, pack, reason_of
 from labctl.errors import ActionFailed
 from labctl.run import Result
 
 if TYPE_CHECKING:
-    from labctl.lab.model import Lab, NodeSpec
+    from labctl.lab.model import Lab, Network, NodeSpec
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +49,21 @@ class PodmanNode(Handle["PodmanEngine"]):
             words = ["sh", "-c", 'printf %s "$0" | "$@"', stdin, *words]
         rc, out, err = self._engine.execute(self._name, self.limited(words, timeout), timeout + 5)
         return self.judged(argv, rc, out, err, limit=timeout, check=check)
+
+
+def network_document(network: Network) -> dict[str, Any]:
+    """A lab's network as podman's API takes it, and as its network_config_dir holds it."""
+    return {
+        "name": network_name(network.name),
+        "driver": "bridge",
+        "network_interface": bridge_name(network.name),
+        # The bridge has an address on internal networks, too: ssh and forwarded ports come from it.
+        "subnets": [{"subnet": str(network.subnet), "gateway": str(network.bridge)}],
+        "internal": network.internal,
+        # Names come from the lab's own table; one resolver per network would only cost time.
+        "dns_enabled": False,
+        "ipam_options": {"driver": "host-local"},
+    }
 
 
 class PodmanEngine:
@@ -95,18 +110,7 @@ class PodmanEngine:
         for network in lab.networks:
             if network_name(network.name) in present:
                 continue
-            document = {
-                "name": network_name(network.name),
-                "driver": "bridge",
-                "network_interface": f"br-{network.name}"[:15],
-                # The bridge has an address on internal networks, too: ssh and forwarded ports come from it.
-                "subnets": [{"subnet": str(network.subnet), "gateway": str(network.bridge)}],
-                "internal": network.internal,
-                # Names come from the lab's own table; one resolver per network would only cost time.
-                "dns_enabled": False,
-                "ipam_options": {"driver": "host-local"},
-            }
-            self._api.call("POST", "/networks/create", document=document)
+            self._api.call("POST", "/networks/create", document=network_document(network))
             made.append(network.name)
         return made
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -9,8 +11,8 @@ from pathlib import Path
 import labctl
 from labctl.bubble.settings import Bmc, Bridge, Forward, Settings
 from labctl.engine.base import Engine
-from labctl.engine.domain import bridge_name
-from labctl.engine.podman import PodmanEngine
+from labctl.engine.container import bridge_name
+from labctl.engine.podman import PodmanEngine, network_document
 from labctl.errors import HostLacks
 from labctl.host.limits import container_limits
 from labctl.lab import machines
@@ -78,6 +80,9 @@ def prepare(lab: Lab, places: LabPlaces, images: Path, ground: Ground | None = N
     storage, containers = places.conf / "storage.conf", places.conf / "containers.conf"
     storage.write_text(STORAGE_CONF.format(graphroot=places.storage, images=images))
     containers.write_text(CONTAINERS_CONF.format(networks=places.networks))
+    mixed = ground is not None and not ground.alone
+    if mixed:
+        _write_networks(lab, places)
     return Settings(
         lab=lab.name,
         root=str(places.root),
@@ -102,18 +107,33 @@ def prepare(lab: Lab, places: LabPlaces, images: Path, ground: Ground | None = N
         storage=lab.storage.driver,
         subnets=[str(network.subnet) for network in lab.networks],
         machines=sorted(ground.names) if ground else [],
-        bridges=_bridges(lab) if ground else [],
+        bridges=_bridges(lab, shared=mixed) if ground else [],
         libvirtd=_libvirtd(places) if ground else [],
         pace=ground.pace if ground else 1.0,
     )
 
 
-def _bridges(lab: Lab) -> list[Bridge]:
+def _write_networks(lab: Lab, places: LabPlaces) -> None:
+    """podman's networks on the bridges that machines use, too.
+
+    As files: asked by its API, podman refuses a subnet that a bridge of the bubble has already.
+    """
+    for network in lab.networks:
+        document = network_document(network)
+        name = str(document["name"])
+        document |= {"id": hashlib.sha256(name.encode()).hexdigest(), "ipv6_enabled": False}
+        path = places.networks / f"{name}.json"
+        if not path.exists():
+            path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _bridges(lab: Lab, *, shared: bool) -> list[Bridge]:
     return [
         Bridge(
             bridge_name(network.name),
             f"{network.bridge}/{network.subnet.prefixlen}",
             not network.internal and has_outside(),
+            shared,
         )
         for network in lab.networks
     ]

@@ -38,6 +38,10 @@ class Mixed(VmLio):
             return self._containers.in_use(engine, lab, node)
         return super().in_use(engine, lab, node)
 
+    def login_units(self, lab: Lab) -> str:
+        # A container gives up after two minutes, as open-iscsi does; its target may still be booting then.
+        return f"{super().login_units(lab)} 'labctl-iscsi-session@*'"
+
     def last_words(self, engine: Engine, node: str) -> str:
         told = (super().last_words(engine, node), self._containers.last_words(engine, node))
         return "\n".join(dict.fromkeys(words for words in told if words))

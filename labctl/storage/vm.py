@@ -86,12 +86,16 @@ class VmLio:
 
     def question(self, lab: Lab) -> str:
         """A login at boot that failed counts as none: somebody must try again."""
-        unit, record = LOGIN_UNITS[lab.family], asked.record_file(lab)
-        lines = [f"[ -e '{record}' ] && ! systemctl -q is-failed {unit} && echo 'storage configured'"]
+        units, record = self.login_units(lab), asked.record_file(lab)
+        lines = [f"[ -e '{record}' ] && ! systemctl -q is-failed {units} && echo 'storage configured'"]
         for disk in lab.storage.disks:
             link = saveconfig.stable_path(lab, disk.name)
             lines.append(f"[ -b '{link}' ] && echo 'storage disk {disk.name}'")
         return "\n".join(lines) + "\n"
+
+    def login_units(self, lab: Lab) -> str:
+        """What logs in at boot: systemd's units, for a shell."""
+        return LOGIN_UNITS[lab.family]
 
     def answered(self, lines: Sequence[str]) -> NodeDisks:
         return asked.node_disks(lines)

@@ -45,6 +45,15 @@ def test_corosync_conf_opens_every_brace_at_the_end_of_its_line(lab: Lab) -> Non
     assert "ring0_addr: 192.168.90.110" in text
 
 
+def test_containers_wait_for_machines(lab: Lab) -> None:
+    """In a mixed lab there is no quorum, and so no fencing, before the slow ones were there once."""
+    alike = corosync_conf(lab, cluster_uuid="0" * 32, logfile="/var/log/x")
+    assert "wait_for_all" not in alike
+    machine = lab.nodes[0].model_copy(update={"mode": "vm"})
+    mixed = lab.model_copy(update={"nodes": (machine, *lab.nodes[1:])})
+    assert "wait_for_all: 1" in corosync_conf(mixed, cluster_uuid="0" * 32, logfile="/var/log/x")
+
+
 def test_two_links_and_two_nodes(lab: Lab) -> None:
     cluster = lab.cluster.model_copy(update={"links": ("internal", "storage"), "token_ms": 5000})
     small = resized(lab, 2).model_copy(update={"cluster": cluster})

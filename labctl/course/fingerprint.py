@@ -31,7 +31,8 @@ def _of_node(fact: NodeFacts) -> dict[str, Any]:
         "names": {name: list(found) for name, found in sorted(fact.names.items())},
         "sources": sorted(source.address for source in fact.sources),
         "mounts": sorted(point for point in fact.mounts if not point.startswith(("/proc", "/sys", "/run"))),
-        "blocks": dict(sorted(fact.blocks.items())),
+        # A container sees every loop device of the host, other labs' as well.
+        "blocks": {name: size for name, size in sorted(fact.blocks.items()) if not name.startswith("loop")},
         "corosync_conf": fact.corosync_conf,
         "nodelist": sorted(name for name, _ in corosync.nodelist.values()) if corosync else [],
         "online": sorted(view.online) if view else [],

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from labctl.checks.cluster import views
 from labctl.checks.result import CheckResult, Status, skipped
@@ -65,7 +66,7 @@ def grade(
             results.append(skipped(check.id, None, place.say("quick")))
         else:
             results.append(_prove(place, exercise, check, say))
-    return results
+    return [replace(one, hint=place.fill(one.hint, shell=False)) for one in results]
 
 
 def passed(results: Iterable[CheckResult]) -> bool:
@@ -207,7 +208,7 @@ def _prove(place: Place, exercise: Exercise, check: Again, say: Say) -> CheckRes
             if trouble := _disturb(place, check, node, say):
                 return result(scene, check, None, [trouble])
         after = place.say("after-reboot", node=", ".join(nodes)) if check.reboot else ""
-        after = after or place.say("after-run", run=check.run)
+        after = after or place.say("after-run", run=place.fill(check.run or ""))
         problems = [
             f"{after}, {one.message.rstrip('.')}"
             for one in _settled(place, exercise, wanted, say)
@@ -218,7 +219,7 @@ def _prove(place: Place, exercise: Exercise, check: Again, say: Say) -> CheckRes
             for node in nodes:
                 with contextlib.suppress(LabError):
                     place.node(node).run(["bash", "-c", place.fill(check.undo)], timeout=check.timeout)
-    return result(scene, check, None, problems)
+    return result(scene, check, None, list(dict.fromkeys(problems)))
 
 
 def _disturb(place: Place, check: Again, node: str, say: Say) -> str:

@@ -50,6 +50,11 @@ class Closings:
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._fd = self._libc.inotify_init1(os.O_CLOEXEC | os.O_NONBLOCK)
+        if self._fd < 0:
+            why = os.strerror(ctypes.get_errno())
+            raise OSError(
+                ctypes.get_errno(), f"inotify: {why}; the host's fs.inotify.max_user_instances is used up"
+            )
         self._names: dict[int, str] = {}
 
     def fileno(self) -> int:

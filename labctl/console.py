@@ -23,8 +23,8 @@ from rich.text import Text
 
 from labctl.errors import LabError
 
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False, soft_wrap=True)
+_out = Console(highlight=False, soft_wrap=True, emoji=False)
+_err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 MARKS = {"passed": ("✔", "green"), "failed": ("✘", "red"), "skipped": ("-", "yellow")}
 GOOD = frozenset({"on", "up", "online", "yes", "started", "enabled", "running"})

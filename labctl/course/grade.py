@@ -27,6 +27,7 @@ BOOT_SECONDS = 180.0
 CLUSTER_STARTS, CHRONY_STARTS, NODE_STARTS = 60.0, 20.0, 40.0
 
 AT_ONCE = 6
+READABLE = 80
 # How often a node is looked at whose tools do not answer in time, and how the probe says that.
 LOOKS, GIVEN_UP = 4, "no answer within"
 
@@ -207,8 +208,7 @@ def _prove(place: Place, exercise: Exercise, check: Again, say: Say) -> CheckRes
         for node in nodes:
             if trouble := _disturb(place, check, node, say):
                 return result(scene, check, None, [trouble])
-        after = place.say("after-reboot", node=", ".join(nodes)) if check.reboot else ""
-        after = after or place.say("after-run", run=place.fill(check.run or ""))
+        after = _after(place, check)
         problems = [
             f"{after}, {one.message.rstrip('.')}"
             for one in _settled(place, exercise, wanted, say)
@@ -231,15 +231,30 @@ def _disturb(place: Place, check: Again, node: str, say: Say) -> str:
         except LabError as error:
             return place.say("no-return", node=node, found=error.message)
         return ""
-    command = place.fill(check.run or "")
-    say(place.say("running", run=command, node=node))
+    command, short = place.fill(check.run or ""), _short(place, check)
+    point = check.point.of(place.lang)
+    say(place.say("running", run=short, node=node) if short else place.say("proving", point=point))
     try:
         told = place.node(node).run(["bash", "-c", command], timeout=check.timeout, check=False)
+        found = told.stderr.strip()[-300:]
     except LabError as error:
-        return place.say("proof-failed", run=command, node=node, found=error.message)
-    return (
-        "" if told.ok else place.say("proof-failed", run=command, node=node, found=told.stderr.strip()[-300:])
-    )
+        told, found = None, error.message
+    if told is not None and told.ok:
+        return ""
+    return place.say("proof-failed", run=short, node=node, found=found) if short else f"{node}: {found}"
+
+
+def _short(place: Place, check: Again) -> str:
+    """A proof's command where a learner can read it at a glance; "" for a script."""
+    command = place.fill(check.run or "")
+    return command if "\n" not in command and len(command) <= READABLE else ""
+
+
+def _after(place: Place, check: Again) -> str:
+    if check.reboot:
+        return place.say("after-reboot", node=", ".join(check.on or ()))
+    short = _short(place, check)
+    return place.say("after-run", run=short) if short else place.say("after-proof")
 
 
 def reboot(place: Place, node: str) -> None:

@@ -99,6 +99,7 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "--quick 때문에 건너뛰었습니다. 랩에 작업을 가하는 확인입니다.",
     ),
     "after-reboot": ("after a reboot of {node}", "{node} 재부팅 후"),
+    "after-proof": ("after that", "그 후"),
     "after-run": ("after `{run}`", "`{run}` 실행 후"),
     "no-return": (
         "{node} did not come back from its reboot: {found}",
@@ -116,6 +117,7 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "settle-slow": ("{node} answers slowly", "{node}의 응답이 느립니다"),
     "settle-boot": ("{node} has just been switched on", "{node}이(가) 방금 켜졌습니다"),
     "rebooting": ("proof: rebooting {node}", "증명: {node} 재부팅 중"),
+    "proving": ("proof: {point}", "증명: {point}"),
     "running": ("proof: {run} on {node}", "증명: {node}에서 {run}"),
     # -- headings
     "exercise": ("Exercise {id}: {title}", "실습 {id}: {title}"),

@@ -128,10 +128,53 @@ def registered(vm: Driver, path: str) -> list[str]:
     return sorted(line.strip() for line in said.splitlines() if line.strip().startswith("0x"))
 
 
-def test_a_fenced_node_is_power_cycled_and_comes_back(vm: Driver) -> None:
+SHARE = "/gfs2-share"
+LOCKS = """
+<resources>
+ <clone id="locks"><meta_attributes id="locks-meta">
+   <nvpair id="locks-interleave" name="interleave" value="true"/></meta_attributes>
+  <primitive id="dlm" class="ocf" provider="pacemaker" type="controld">
+   <operations><op id="dlm-monitor" name="monitor" interval="60s" on-fail="fence"/></operations>
+  </primitive></clone>
+ <clone id="shares"><meta_attributes id="shares-meta">
+   <nvpair id="shares-interleave" name="interleave" value="true"/></meta_attributes>
+  <primitive id="share" class="ocf" provider="heartbeat" type="Filesystem">
+   <instance_attributes id="share-what">
+    <nvpair id="share-device" name="device" value="DEVICE"/>
+    <nvpair id="share-directory" name="directory" value="/gfs2-share"/>
+    <nvpair id="share-fstype" name="fstype" value="gfs2"/></instance_attributes>
+   <operations><op id="share-monitor" name="monitor" interval="60s" on-fail="fence"/></operations>
+  </primitive></clone>
+</resources>"""
+BOUND = """
+<constraints>
+ <rsc_order id="locks-first" first="locks" then="shares" kind="Mandatory"/>
+ <rsc_colocation id="locks-here" rsc="shares" with-rsc="locks" score="INFINITY"/>
+</constraints>"""
+
+
+def test_both_write_one_gfs2_and_a_fenced_node_stops_nobody(vm: Driver) -> None:
+    """A node is fenced while both write: the other goes on after recovery, and it comes back to its disks."""
+    path = disk(vm, "node1", "sdd")
+    vm.on("node1", "mkfs.gfs2", "-O", "-K", "-j", "2", "-J", "16", "-p", "lock_dlm",
+          "-t", "ha_cluster_lab:share", path, timeout=UP_SECONDS)  # fmt: skip
+    for scope, xml in (("constraints", BOUND), ("resources", LOCKS.replace("DEVICE", path))):
+        vm.on("node1", "cibadmin", "--modify", "--allow-create", "--scope", scope, "--xml-text", xml)
+    vm.on("node1", "crm_resource", "--wait", "--timeout=600", timeout=UP_SECONDS)
+    for node in BOTH:
+        kind = vm.on(node, "findmnt", "--noheadings", "--output", "FSTYPE", SHARE, check=False).stdout
+        assert kind.strip() == "gfs2", vm.on("node1", "crm_mon", "-1").stdout
+        write = f"while sleep 1; do date >>{SHARE}/{node} && sync -f {SHARE}/{node}; done"
+        vm.on(node, "systemd-run", "--quiet", "--unit=writer", "sh", "-c", write)
+    wait_until("node1 to read what node2 writes", lambda: lines(vm, "node1", "node2") > 0, timeout=UP_SECONDS)
+    wait_until("node2 to read what node1 writes", lambda: lines(vm, "node2", "node1") > 0, timeout=UP_SECONDS)
     boot_id = "cat", "/proc/sys/kernel/random/boot_id"
     before = vm.on("node2", *boot_id).stdout
     vm.on("node1", "stonith_admin", "--reboot", "node2.example.com", "--timeout", "240", timeout=UP_SECONDS)
+    then = lines(vm, "node1", "node1")
+    wait_until(
+        "node1 to write on", lambda: lines(vm, "node1", "node1") > then + 2, timeout=UP_SECONDS, every=2.0
+    )
     node2 = vm.engine.node("node2")
 
     def again() -> bool:
@@ -143,6 +186,16 @@ def test_a_fenced_node_is_power_cycled_and_comes_back(vm: Driver) -> None:
     found = status(vm)
     assert sorted(found["cluster"]["online"]) == ["node1.example.com", "node2.example.com"]
     assert [each["logged_in"] for each in found["storage"]["sessions"]] == [True, True]
+    vm.on("node1", "crm_resource", "--wait", "--timeout=600", timeout=UP_SECONDS)
+    assert lines(vm, "node2", "node1") > then, (
+        "node2 has mounted it again, and sees what was written meanwhile"
+    )
+
+
+def lines(vm: Driver, node: str, writer: str) -> int:
+    """How many lines of a writer a node sees; 0 where nothing is mounted."""
+    told = vm.on(node, "sh", "-c", f"wc -l <{SHARE}/{writer}", timeout=UP_SECONDS, check=False)
+    return int(told.stdout) if told.ok else 0
 
 
 def quietly(ask: Any) -> bool:

@@ -8,7 +8,10 @@ are done once, after the second run.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from labctl.cli.course_host import place_of, variable_names
@@ -35,17 +38,51 @@ Prints = dict[str, dict[str, Any]]
 class Starts:
     """What the nodes are at each start that exercises go out from, looked at once."""
 
-    def __init__(self, lab: Driver) -> None:
+    def __init__(self, lab: Driver, patience: float = LONG) -> None:
         self._lab = lab
+        self._patience = patience
         self._known: dict[str, Prints] = {}
 
-    def of(self, exercise: Exercise) -> Prints:
+    def of(self, exercise: Exercise, *options: str) -> Prints:
         if exercise.start not in self._known:
-            here = place(self._lab)
-            here.host.go_to(exercise.start)
-            here.moved()
-            self._known[exercise.start] = settled_print(here)
+            self._lab("exercise", exercise.id, *options, timeout=self._patience)
+            self._lab("finish", *options, timeout=self._patience)  # nothing was done yet
+            self._known[exercise.start] = settled_print(place(self._lab))
         return self._known[exercise.start]
+
+
+class Contracts:
+    """Holds the contracts of many exercises, in several labs at once: most of it is waiting for clusters.
+
+    A lab that does not run is brought up first.  Leaving ends it after the contracts that are being held.
+    """
+
+    def __init__(self, exercises: Iterable[Exercise], labs: Sequence[Driver]) -> None:
+        self._starts = {lab.name: Starts(lab) for lab in labs}
+        self._free: SimpleQueue[Driver] = SimpleQueue()
+        for lab in labs:
+            self._free.put(lab)
+        self._pool = ThreadPoolExecutor(len(labs))
+        self._held = {each.id: self._pool.submit(self._hold, each) for each in exercises}
+
+    def __enter__(self) -> Contracts:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def result(self, exercise: Exercise) -> None:
+        """Wait for this exercise's contract. Raises what was wrong with it, or with its lab."""
+        self._held[exercise.id].result()
+
+    def _hold(self, exercise: Exercise) -> None:
+        lab = self._free.get()  # there are as many labs as threads
+        try:
+            if not lab.runs():
+                lab.up()
+            hold(lab, exercise, self._starts[lab.name])
+        finally:
+            self._free.put(lab)
 
 
 def place(lab: Driver) -> Place:
@@ -94,7 +131,7 @@ def hold(
 ) -> None:
     """The whole contract of one exercise."""
     options = ["--course", str(course)] if course else []
-    before = starts.of(exercise)
+    before = starts.of(exercise, *options)
     proofs = [check.id for check in exercise.checks if isinstance(check, Again)]
     lab("exercise", exercise.id, *options, timeout=patience)
     assert set(wrong(graded(lab, course=course, patience=patience))) == set(exercise.at_start)

@@ -15,7 +15,7 @@ from tests.lab.contract import IN_MACHINES, Starts, hold
 from tests.lab.driver import FAMILY, Driver
 
 NAME = "t-machines"
-UP_SECONDS = 1800.0
+UP_SECONDS = PATIENCE = 1800.0
 # Nothing is collected without the word, so nothing is skipped either: the run prints what it did.
 EXERCISES = IN_MACHINES if os.environ.get("LABCTL_TEST_MACHINES") else []
 
@@ -31,7 +31,7 @@ def lab(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver
 
 @pytest.fixture(scope="module")
 def starts(lab: Driver) -> Starts:
-    return Starts(lab)
+    return Starts(lab, PATIENCE)
 
 
 if EXERCISES:
@@ -39,4 +39,4 @@ if EXERCISES:
     @pytest.mark.timeout(7200)
     @pytest.mark.parametrize("exercise", EXERCISES, ids=lambda each: each.id)
     def test_the_contract(lab: Driver, starts: Starts, exercise: Exercise) -> None:
-        hold(lab, exercise, starts, patience=1800.0)
+        hold(lab, exercise, starts, patience=PATIENCE)

@@ -29,7 +29,7 @@ DAYS = {
         "stonith-file acl client-auth alert-file alert-smtp web-ui node-states config constraints scores "
         "properties resource-classes"
     ),
-    "day3": "apache apache-second mariadb postgresql",
+    "day3": "apache apache-second mariadb postgresql gfs2",
 }
 NAMES = catalog.OWN / "day1" / "names.yaml"
 EXAMPLE = Path(__file__).parents[2] / "docs" / "writing-exercises.md"

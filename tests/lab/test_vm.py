@@ -129,8 +129,8 @@ def registered(vm: Driver, path: str) -> list[str]:
 
 
 SHARE = "/gfs2-share"
-LOCKS = """
-<resources>
+SHARED = """
+<configuration><resources>
  <clone id="locks"><meta_attributes id="locks-meta">
    <nvpair id="locks-interleave" name="interleave" value="true"/></meta_attributes>
   <primitive id="dlm" class="ocf" provider="pacemaker" type="controld">
@@ -145,12 +145,11 @@ LOCKS = """
     <nvpair id="share-fstype" name="fstype" value="gfs2"/></instance_attributes>
    <operations><op id="share-monitor" name="monitor" interval="60s" on-fail="fence"/></operations>
   </primitive></clone>
-</resources>"""
-BOUND = """
+</resources>
 <constraints>
  <rsc_order id="locks-first" first="locks" then="shares" kind="Mandatory"/>
  <rsc_colocation id="locks-here" rsc="shares" with-rsc="locks" score="INFINITY"/>
-</constraints>"""
+</constraints></configuration>"""
 
 
 def test_both_write_one_gfs2_and_a_fenced_node_stops_nobody(vm: Driver) -> None:
@@ -158,8 +157,7 @@ def test_both_write_one_gfs2_and_a_fenced_node_stops_nobody(vm: Driver) -> None:
     path = disk(vm, "node1", "sdd")
     vm.on("node1", "mkfs.gfs2", "-O", "-K", "-j", "2", "-J", "16", "-p", "lock_dlm",
           "-t", "ha_cluster_lab:share", path, timeout=UP_SECONDS)  # fmt: skip
-    for scope, xml in (("constraints", BOUND), ("resources", LOCKS.replace("DEVICE", path))):
-        vm.on("node1", "cibadmin", "--modify", "--allow-create", "--scope", scope, "--xml-text", xml)
+    vm.on("node1", "cibadmin", "--modify", "--xml-text", SHARED.replace("DEVICE", path))
     vm.on("node1", "crm_resource", "--wait", "--timeout=600", timeout=UP_SECONDS)
     for node in BOTH:
         kind = vm.on(node, "findmnt", "--noheadings", "--output", "FSTYPE", SHARE, check=False).stdout

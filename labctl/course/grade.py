@@ -231,29 +231,30 @@ def _disturb(place: Place, check: Again, node: str, say: Say) -> str:
         except LabError as error:
             return place.say("no-return", node=node, found=error.message)
         return ""
-    command, short = place.fill(check.run or ""), _short(place, check)
+    command = place.fill(check.run or "")
+    short = _short(command)
     point = check.point.of(place.lang)
     say(place.say("running", run=short, node=node) if short else place.say("proving", point=point))
     try:
         told = place.node(node).run(["bash", "-c", command], timeout=check.timeout, check=False)
-        found = told.stderr.strip()[-300:]
     except LabError as error:
-        told, found = None, error.message
-    if told is not None and told.ok:
-        return ""
+        found = error.message
+    else:
+        if told.ok:
+            return ""
+        found = told.stderr.strip()[-300:]
     return place.say("proof-failed", run=short, node=node, found=found) if short else f"{node}: {found}"
 
 
-def _short(place: Place, check: Again) -> str:
+def _short(command: str) -> str:
     """A proof's command where a learner can read it at a glance; "" for a script."""
-    command = place.fill(check.run or "")
     return command if "\n" not in command and len(command) <= READABLE else ""
 
 
 def _after(place: Place, check: Again) -> str:
     if check.reboot:
         return place.say("after-reboot", node=", ".join(check.on or ()))
-    short = _short(place, check)
+    short = _short(place.fill(check.run or ""))
     return place.say("after-run", run=short) if short else place.say("after-proof")
 
 

@@ -50,11 +50,17 @@ def edited(edit: Edit, *nodes: str) -> Table:
     return table
 
 
-def view(**changes: Any) -> Edit:
-    """An edit of what a node sees of the cluster."""
+def part(name: str, **changes: Any) -> Edit:
+    """An edit of one of a node's facts that has parts itself."""
 
     def edit(own: NodeFacts) -> NodeFacts:
-        assert own.cluster is not None
-        return replace(own, cluster=replace(own.cluster, **changes))
+        before = getattr(own, name)
+        assert before is not None
+        return replace(own, **{name: replace(before, **changes)})
 
     return edit
+
+
+def view(**changes: Any) -> Edit:
+    """An edit of what a node sees of the cluster."""
+    return part("cluster", **changes)

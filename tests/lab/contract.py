@@ -19,10 +19,10 @@ from labctl.cli.frame import known_lab
 from labctl.course import catalog
 from labctl.course.fingerprint import differences, fingerprint
 from labctl.course.form import Exercise
-from labctl.course.grade import look
+from labctl.course.grade import gathered
 from labctl.course.kinds import Again
 from labctl.course.place import Place
-from labctl.course.session import OF_A_VM
+from labctl.course.session import OF_A_VM, await_boot
 from labctl.course.steps import run_steps
 from labctl.errors import FAILED
 from labctl.wait import wait_until
@@ -90,15 +90,13 @@ def place(lab: Driver) -> Place:
 
 
 def print_of(here: Place) -> Prints:
-    scene = look(here, COURSE.exercises[0], ALL)
-    found: Prints = json.loads(json.dumps(fingerprint(scene.facts)))
+    found: Prints = json.loads(json.dumps(fingerprint(gathered(here, ALL))))
     return found
 
 
 def settled_print(here: Place) -> Prints:
     """The fingerprint once every node has booted to its end."""
-    for node in ALL:
-        here.node(node).run(["systemctl", "is-system-running", "--wait"], timeout=PATIENCE, check=False)
+    await_boot(here)
     wait_until(
         "pcsd to run everywhere",
         lambda: all(told["unit pcsd"] == "active, enabled" for told in print_of(here).values()),

@@ -13,7 +13,7 @@ from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
 from labctl.probe.facts import FailedAction, NodeFacts, ProbeFailure, Unit
 from tests.fakes import recorded
-from tests.fakes.recorded import Edit, Table, edited, view
+from tests.fakes.recorded import Edit, Table, edited, part, view
 
 NO_WAY = "this host has no default route"
 
@@ -55,19 +55,11 @@ def device(name: str, **changes: Any) -> Edit:
 
 
 def cib(**changes: Any) -> Edit:
-    def edit(own: NodeFacts) -> NodeFacts:
-        assert own.fencing is not None
-        return replace(own, fencing=replace(own.fencing, **changes))
-
-    return edit
+    return part("fencing", **changes)
 
 
 def corosync(**changes: Any) -> Edit:
-    def edit(own: NodeFacts) -> NodeFacts:
-        assert own.corosync is not None
-        return replace(own, corosync=replace(own.corosync, **changes))
-
-    return edit
+    return part("corosync", **changes)
 
 
 def rebound(own: NodeFacts) -> NodeFacts:

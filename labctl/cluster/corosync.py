@@ -33,7 +33,7 @@ def corosync_conf(lab: Lab, *, cluster_uuid: str, logfile: str) -> str:
     quorum: list[tuple[str, object]] = [("provider", "corosync_votequorum")]
     if len(lab.nodes) == 2:
         quorum.append(("two_node", 1))
-    if len({node.mode for node in lab.nodes}) > 1:
+    if lab.has_machines and lab.has_containers:
         # Containers are there in seconds and would fence a machine that boots for a minute (votequorum(5)).
         quorum.append(("wait_for_all", 1))
     nodes = []

@@ -28,8 +28,7 @@ Say = Callable[[str], None]
 def unmet(exercise: Exercise, lab: Lab) -> tuple[str, str]:
     """(what the lab has not got for this exercise, the command that gives it); ("", "") when all is there."""
     flag = lab_flag(lab.name)
-    in_containers = any(node.mode == "container" for node in lab.nodes)
-    if in_containers and (needs := sorted(OF_A_VM.intersection(exercise.needs))):
+    if lab.has_containers and (needs := sorted(OF_A_VM.intersection(exercise.needs))):
         what = "virtual machines" if needs == ["vm"] else f"virtual machines ({', '.join(needs)})"
         return what, f"labctl down{flag} && labctl up{flag} --mode vm"
     if "block" in exercise.needs and lab.storage.driver == "none":

@@ -159,6 +159,11 @@ class Lab(Frozen):
         """Whether any node is a virtual machine; the target is one, too, then."""
         return any(node.mode == "vm" for node in self.nodes)
 
+    @property
+    def has_containers(self) -> bool:
+        """Whether any node is a container; beside machines it is a mixed lab."""
+        return any(node.mode == "container" for node in self.nodes)
+
     def node(self, name: str) -> NodeSpec:
         """A node by short or full name; UsageError names the nearest and lists all."""
         for node in self.nodes:

@@ -37,6 +37,10 @@ class StorageSeen:
         """Names of the disks that a node has."""
         return self.nodes.get(node, NodeDisks()).disks
 
+    def lacking(self, lab: Lab, node: str) -> list[str]:
+        """Names of the lab's disks that a node has not got, in the lab's order."""
+        return [disk.name for disk in lab.storage.disks if disk.name not in self.disks(node)]
+
 
 @dataclass(frozen=True)
 class Observed:

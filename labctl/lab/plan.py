@@ -121,12 +121,9 @@ def _for_node(lab: Lab, node: NodeSpec, observed: Observed, until: Until) -> lis
         actions.append(Action(Do.START_CLUSTER, node.name, "its cluster daemons do not run", Part.KEEP))
     if not member.pcsd:
         actions.append(Action(Do.START_PCSD, node.name, "pcsd does not run"))
-    if observed.storage.wanted and observed.storage.target is State.ON and member.booted:
-        lacking = [
-            disk.name for disk in lab.storage.disks if disk.name not in observed.storage.disks(node.name)
-        ]
-        if lacking:
-            actions.append(Action(Do.LOG_IN, node.name, f"it lacks {', '.join(lacking)}"))
+    served = observed.storage.wanted and observed.storage.target is State.ON
+    if served and member.booted and (lacking := observed.storage.lacking(lab, node.name)):
+        actions.append(Action(Do.LOG_IN, node.name, f"it lacks {', '.join(lacking)}"))
     return actions
 
 

@@ -36,8 +36,7 @@ def choice(lab: Lab) -> Choice:
     able = lab.family != "auto" and load_family(lab.family).values["qemu_iscsi"] == "yes"
     wanted = lab.storage.driver
     if lab.has_machines:
-        beside = any(node.mode == "container" for node in lab.nodes)
-        return choose_for_machines(wanted, userspace_lacks(able) if beside else "")
+        return choose_for_machines(wanted, userspace_lacks(able) if lab.has_containers else "")
     return choose(
         wanted,
         lio=_lio_lacks(lab) if wanted in ("auto", LIO) else "not asked for",
@@ -58,7 +57,7 @@ def driver(lab: Lab, until: Until = Until.ALL) -> Driver | None:
         from labctl.storage.mixed import Mixed
         from labctl.storage.vm import VmLio
 
-        return Mixed() if any(node.mode == "container" for node in lab.nodes) else VmLio()
+        return Mixed() if lab.has_containers else VmLio()
     if lab.storage.driver == USERSPACE:
         from labctl.storage.userspace import Userspace
 

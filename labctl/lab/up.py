@@ -217,15 +217,12 @@ def _wait_for(context: apply.Context, actions: list[Action], progress: Progress)
                 for action in plan(context.lab, seen, until)
                 if action.do is Do.LOG_IN and not seen.storage.configured(action.node)
             ]
-            if not late and all(_has_disks(context.lab, seen, node.name) for node in context.lab.nodes):
+            lacking = any(seen.storage.lacking(context.lab, node.name) for node in context.lab.nodes)
+            if not late and not lacking:
                 return seen
             apply.apply(late, context, seen.members)
             waits.await_storage(context)
     return None
-
-
-def _has_disks(lab: Lab, seen: Observed, node: str) -> bool:
-    return seen.storage.disks(node) >= {disk.name for disk in lab.storage.disks}
 
 
 def _at_rest(observed: Observed, until: Until) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labctl.engine.base import Engine, File
+from labctl.storage.base import Driver
 from labctl.storage.userspace import Userspace
 from labctl.storage.vm import VmLio
 
@@ -21,22 +22,19 @@ class Mixed(VmLio):
 
     def __init__(self) -> None:
         self._containers = Userspace()
+        self._machines = VmLio()
+
+    def _way_in(self, node: NodeSpec) -> Driver:
+        return self._containers if node.mode == "container" else self._machines
 
     def node_files(self, lab: Lab, node: NodeSpec, *, login: bool) -> list[File]:
-        if node.mode == "container":
-            return self._containers.node_files(lab, node, login=login)
-        return super().node_files(lab, node, login=login)
+        return self._way_in(node).node_files(lab, node, login=login)
 
     def log_in(self, engine: Engine, lab: Lab, node: NodeSpec) -> None:
-        if node.mode == "container":
-            self._containers.log_in(engine, lab, node)
-        else:
-            super().log_in(engine, lab, node)
+        self._way_in(node).log_in(engine, lab, node)
 
     def in_use(self, engine: Engine, lab: Lab, node: NodeSpec) -> list[str]:
-        if node.mode == "container":
-            return self._containers.in_use(engine, lab, node)
-        return super().in_use(engine, lab, node)
+        return self._way_in(node).in_use(engine, lab, node)
 
     def login_units(self, lab: Lab) -> str:
         # A container gives up after two minutes, as open-iscsi does; its target may still be booting then.

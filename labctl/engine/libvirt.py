@@ -11,8 +11,7 @@ import contextlib
 import io
 import json
 import shutil
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,8 +21,9 @@ from labctl.engine.domain import Hardware
 from labctl.engine.guest_files import appliance_files, identity_files, network_files, pace_files
 from labctl.engine.handle import Handle
 from labctl.engine.libvirt_binding import agent_binding, binding
+from labctl.engine.libvirt_link import Link
 from labctl.engine.podman_api import pack
-from labctl.errors import ActionFailed, HostLacks, LabError, TimedOut
+from labctl.errors import ActionFailed, TimedOut
 from labctl.places import LabPlaces
 from labctl.run import Result, run
 from labctl.wait import wait_until
@@ -51,16 +51,14 @@ class LibvirtNode(Handle["LibvirtEngine"]):
         return self.judged(argv, rc, *texts, limit=limit, check=check)
 
 
-class LibvirtEngine:
+class LibvirtEngine(Link):
     """One lab's virtual machines. Safe to use from several threads."""
 
     def __init__(self, places: LabPlaces, hardware: Hardware | None = None, *, pace: float = 1.0) -> None:
         """hardware: needed to make machines.  pace: of those that are there, without it."""
-        self._places = places
+        super().__init__(places)
         self._hardware = hardware
         self._pace = hardware.pace if hardware else pace
-        self._connected: Any = None
-        self._lock = threading.Lock()
 
     @property
     def pace(self) -> float:
@@ -183,6 +181,30 @@ class LibvirtEngine:
         with self._errors(f"libvirt refused to thaw {name}"):
             self._domain(name).resume()
 
+    def keep_memory(self, name: str, file: Path) -> None:
+        """Write what a frozen machine holds, its devices' states included, to a file; it stays frozen.
+
+        https://libvirt.org/formatsnapshot.html, memory of kind external.
+        """
+        found = self._domain(name)
+        with self._errors(f"libvirt does not keep the memory of {name}"):
+            document = domain.memory_only(found.XMLDesc(), file)
+            found.snapshotCreateXML(document, binding().VIR_DOMAIN_SNAPSHOT_CREATE_NO_METADATA)
+
+    def held_in_memory(self, name: str) -> int:
+        """At most so many bytes keep_memory() would write now."""
+        with self._errors(f"libvirt does not tell the size of {name}"):
+            return int(self._domain(name).memoryStats().get("rss", 0)) * 1024
+
+    def wake(self, name: str, file: Path) -> None:
+        """Give a machine that is off what keep_memory() wrote; it is frozen then.
+
+        Its disk must be what it was at that moment.
+        """
+        self._require_room()
+        with self._errors(f"libvirt does not wake {name}"):
+            self._connection().restoreFlags(str(file), None, binding().VIR_DOMAIN_SAVE_PAUSED)
+
     # -- inside ---------------------------------------------------------------------------
 
     def node(self, name: str) -> LibvirtNode:
@@ -230,81 +252,5 @@ class LibvirtEngine:
         except OSError:
             return ""
 
-    def close(self) -> None:
-        with self._lock:
-            if self._connected is not None:
-                with contextlib.suppress(binding().libvirtError):
-                    self._connected.close()
-                self._connected = None
-
-    # -- libvirt --------------------------------------------------------------------------
-
     def _folder(self, name: str) -> Path:
         return self._places.vms / name
-
-    def _connection(self) -> Any:
-        with self._lock:
-            if self._connected is None or not self._connected.isAlive():
-                api = binding()
-                api.registerErrorHandler(lambda *_: None, None)  # it would print what is raised anyway
-                try:
-                    self._connected = api.open(self._places.libvirt_uri)
-                except api.libvirtError as error:
-                    raise ActionFailed(
-                        "The lab's libvirt does not answer.",
-                        details=str(error),
-                        mend=f"labctl up --lab {self._places.lab}",
-                    ) from None
-            return self._connected
-
-    def _found(self, name: str) -> Any | None:
-        api, connection = binding(), self._connection()
-        try:
-            return connection.lookupByName(name)
-        except api.libvirtError as error:
-            if error.get_error_code() == api.VIR_ERR_NO_DOMAIN:
-                return None
-            raise self._failed(f"libvirt does not find {name}", error) from None
-
-    def _domain(self, name: str) -> Any:
-        found = self._found(name)
-        if found is None:
-            raise ActionFailed(f"There is no machine {name}.", mend=f"labctl up --lab {self._places.lab}")
-        return found
-
-    def _runs(self, name: str) -> bool:
-        """Whether a machine is on. Raises ActionFailed when there is none."""
-        return self._state_of(self._domain(name)) is not State.OFF
-
-    def _state_of(self, found: Any) -> State:
-        api = binding()
-        with self._errors("libvirt does not tell a machine's state"):
-            state = found.state()[0]
-        if state in (api.VIR_DOMAIN_PAUSED, api.VIR_DOMAIN_PMSUSPENDED):
-            return State.FROZEN
-        off = (api.VIR_DOMAIN_SHUTOFF, api.VIR_DOMAIN_CRASHED, api.VIR_DOMAIN_NOSTATE)
-        return State.OFF if state in off else State.ON
-
-    @contextlib.contextmanager
-    def _errors(self, what: str) -> Iterator[None]:
-        """libvirt's errors as ours."""
-        api = binding()
-        try:
-            yield
-        except api.libvirtError as error:
-            raise self._failed(what, error) from None
-
-    def _failed(self, what: str, error: Any) -> LabError:
-        return ActionFailed(
-            f"{what}.", details=str(error), mend=f"labctl logs --lab {self._places.lab}"
-        )  # fmt: skip
-
-    def _require_room(self) -> None:
-        """A machine whose write meets a full disk stands still; going on needs room first."""
-        free = shutil.disk_usage(self._places.root).free
-        if free < 64 * 1024**2:
-            raise HostLacks(
-                f"The disk below {self._places.root} is full ({free // 1024**2} MiB free), so a machine "
-                "would stop at its next write.",
-                mend="make room, then labctl up",
-            )

@@ -23,7 +23,7 @@ from labctl.cluster.state import Member
 from labctl.engine.base import Engine, Machine, State
 from labctl.errors import ActionFailed, HostLacks, LabError
 from labctl.lab import bubble as lab_bubble
-from labctl.lab import copying, lock, record, swap
+from labctl.lab import copying, lock, memory, record, swap
 from labctl.lab import machines as machines_of_lab
 from labctl.lab.model import Lab
 from labctl.lab.plan import Until
@@ -33,6 +33,7 @@ from labctl.places import LabPlaces
 
 # The states that `up` reaches from nothing, by how far it went.
 LABELS = {Until.NODES: "fresh-nodes", Until.CLUSTER: "fresh-cluster", Until.ALL: "fresh"}
+BY_UP, BY_COURSE = "made by labctl up", "made by labctl exercise"
 # So much is copied while the lab stands still, without much ado: a tenth of a second or two.
 AT_ONCE = 64 * 1024**2
 ROUNDS = 3
@@ -73,6 +74,8 @@ def create(
         clear_leftovers(places)
         if freeze.thaw_if_left(places):
             say("the lab was left frozen by a snapshot that was killed; it goes on")
+        if bubble.find(places) and memory.go_on_if_left(places):
+            say("the machines were held still by a snapshot that was killed; they go on")
         swap.finish_interrupted(places)
         return _take(lab, places, name, note, say, fast=False)
 
@@ -88,10 +91,18 @@ def label_end_state(lab: Lab, places: LabPlaces, until: Until, *, say: Say) -> S
         return None
     try:
         clear_leftovers(places)
-        return _take(lab, places, name, "made by labctl up", say, fast=True)
+        return _take(lab, places, name, BY_UP, say, fast=True)
     except (LabError, OSError) as error:
         say(f"no snapshot {name}: {error.message if isinstance(error, LabError) else error}")
         return None
+
+
+def keep_again(lab: Lab, places: LabPlaces, name: str, *, say: Say) -> Snapshot:
+    """Take a label's snapshot once more, of the lab as it is now, in place of the one that is there.
+
+    Only for who holds the lab's lock. Raises what create() raises; then the old one is still there.
+    """
+    return _take(lab, places, name, BY_COURSE, say, fast=True)
 
 
 # -- taking one ----------------------------------------------------------------------------
@@ -125,7 +136,10 @@ def _take(lab: Lab, places: LabPlaces, name: str, note: str, say: Say, *, fast: 
         if not fast:
             say("writing it to disk")
             copying.flush(partial)
+        if name in names(places):
+            folder(places, name).rename(places.snapshots / f".{name}.deleted")
         partial.rename(folder(places, name))
+        clear_leftovers(places)
         return made
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -155,12 +169,13 @@ def _copy(
         since = None if copying.can_clone(tree) else _copy_most(places, tree, used, say)
         say("the lab stands still for a moment")
         began = time.monotonic()
-        freezer.freeze()
-        try:
-            _copy_rest(places, tree, since)
-        finally:
-            throughout = freezer.thaw()
-            frozen = time.monotonic() - began
+        with memory.kept(engine, places, tree.parent / memory.MEMORY, say):
+            freezer.freeze()
+            try:
+                _copy_rest(places, tree, since)
+            finally:
+                throughout = freezer.thaw()
+        frozen = time.monotonic() - began
     if not throughout:
         raise ActionFailed(
             f"The lab changes faster than it can be copied within {freeze.LONGEST:.0f} s; it runs on.",
@@ -260,6 +275,7 @@ def _described(lab: Lab, known: Record, partial: Path, seen: _Seen, note: str) -
     tree = partial / TREE
     kept = sorted(path.name for path in tree.iterdir())
     used = copying.usage(tree, kept)
+    held = memory.size(partial / memory.MEMORY)
     hashes = {name: machine.spec_hash for name, machine in seen.machines.items()}
     return Snapshot(
         name=partial.name.removeprefix(".").removesuffix(PARTIAL),
@@ -273,7 +289,8 @@ def _described(lab: Lab, known: Record, partial: Path, seen: _Seen, note: str) -
         storage=getattr(known, "storage", ""),
         quorate=seen.quorate,
         names=tuple(kept),
-        size=used.disk,
+        size=used.disk + held,
+        memory=held,
         bytes=used.size,
         entries=used.entries,
         note=note,

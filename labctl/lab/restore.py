@@ -15,7 +15,7 @@ from labctl.cluster import state
 from labctl.errors import BadFile, HostLacks, UsageError
 from labctl.image.store import ImageStore
 from labctl.lab import bubble as lab_bubble
-from labctl.lab import copying, lock, machines, record, snapshot, swap
+from labctl.lab import copying, lock, machines, memory, record, snapshot, swap
 from labctl.lab.model import Lab
 from labctl.lab.plan import Until
 from labctl.lab.record import Record
@@ -67,7 +67,8 @@ def restore(places: LabPlaces, name: str, progress: Progress, *, patience: float
             progress.say("ending the lab and putting the snapshot in its place")
             freeze.thaw_if_left(places)
             swap.commit(places, chosen.names)
-        bring_up_held(Request(lab=places.lab, until=Until(known.until)), progress)
+        woken = snapshot.folder(places, name) / memory.MEMORY if chosen.memory else None
+        bring_up_held(Request(lab=places.lab, until=Until(known.until)), progress, memory_in=woken)
         quorate = chosen.quorate  # beyond "nodes", `up` has waited for it
         if quorate and known.until == Until.NODES:
             with progress.during("cluster"):
@@ -96,6 +97,11 @@ def verify(places: LabPlaces, chosen: Snapshot) -> Record:
             f"Snapshot {chosen.name} is not whole.",
             details=f"It holds {there.entries} entries with {there.size} bytes; "
             f"{chosen.entries} with {chosen.bytes} were kept.",
+            mend=f"labctl snapshot delete {chosen.name} --lab {places.lab}",
+        )
+    if memory.size(snapshot.folder(places, chosen.name) / memory.MEMORY) != chosen.memory:
+        raise BadFile(
+            f"Snapshot {chosen.name} is not whole: what its machines held in memory was changed.",
             mend=f"labctl snapshot delete {chosen.name} --lab {places.lab}",
         )
     _verify_images(places, chosen)
@@ -163,8 +169,9 @@ def _verify_description(places: LabPlaces, chosen: Snapshot, kept: Record) -> No
 
 def _copy_aside(places: LabPlaces, chosen: Snapshot, progress: Progress) -> None:
     mend = f"free some room, or: labctl snapshot delete … --lab {places.lab}"
-    copying.require_room(places.root, chosen.size, f"restoring snapshot {chosen.name}", mend)
-    progress.say(f"copying {copying.text(chosen.size)}")
+    needed = chosen.size - chosen.memory  # memory is read where it lies
+    copying.require_room(places.root, needed, f"restoring snapshot {chosen.name}", mend)
+    progress.say(f"copying {copying.text(needed)}")
     tree = swap.prepare(places)
     try:
         copying.copy_exactly(snapshot.folder(places, chosen.name) / TREE, chosen.names, tree)
@@ -173,7 +180,7 @@ def _copy_aside(places: LabPlaces, chosen: Snapshot, progress: Progress) -> None
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise HostLacks(
                 f"There was no room left to restore snapshot {chosen.name}; the lab is as it was.",
-                details=f"The snapshot takes {copying.text(chosen.size)}.",
+                details=f"Its disks take {copying.text(needed)}.",
                 mend=mend,
             ) from None
         raise

@@ -32,7 +32,9 @@ class Snapshot:
 
     created: UTC, ISO 8601.  image: of the lab's record; images: of its machines.  nodes: name to the
     hash of the description that its machine was made from, "" when it had none.  until, storage: as in
-    the lab's record.  size: bytes on disk; bytes and entries: of the tree, to see that it is whole.
+    the lab's record.  size: bytes on disk, with memory; bytes and entries: of the tree, to see that it is
+    whole.
+    memory: bytes of what virtual machines held, 0 when they boot at a restore.
     frozen: seconds that the lab stood still.
     """
 
@@ -51,6 +53,7 @@ class Snapshot:
     bytes: int
     entries: int
     note: str = ""
+    memory: int = 0
     frozen: float = 0.0
     version: str = labctl.__version__
     format: int = FORMAT

@@ -10,11 +10,12 @@ import shutil
 from pathlib import Path
 
 from labctl.bubble import freeze
-from labctl.errors import BadFile, UsageError
-from labctl.lab import lock, record, snapshot, swap
+from labctl.engine.domain import EMULATED
+from labctl.errors import BadFile, LabError, UsageError
+from labctl.lab import bubble, capture, lock, machines, record, snapshot, swap, waits
 from labctl.lab.capture import LABELS
 from labctl.lab.plan import Until
-from labctl.lab.request import Request
+from labctl.lab.request import Request, described
 from labctl.lab.restore import restore
 from labctl.lab.up import Progress, bring_up_held
 from labctl.places import LabPlaces
@@ -38,6 +39,7 @@ def go_to(places: LabPlaces, start: str, progress: Progress, *, patience: float 
     if name in snapshot.names(places):
         try:
             restore(places, name, progress, patience=patience)
+            _keep_with_pcsd(places, name, progress, patience)
             return False
         except (BadFile, UsageError) as error:  # damaged, or the lab's description has changed since
             progress.say(f"{error.message} It is made anew.")
@@ -46,6 +48,28 @@ def go_to(places: LabPlaces, start: str, progress: Progress, *, patience: float 
     with lock.held(places.lab, what, patience=patience, on_wait=progress.say):
         _make(places, STARTS[start], progress)
     return True
+
+
+def _keep_with_pcsd(places: LabPlaces, name: str, progress: Progress, patience: float) -> None:
+    """Once for each start of emulated machines: keep it with pcsd running, instead of as `up` left it.
+
+    There pcsd starts behind the cluster, for minutes; every restore would bring that back.
+    """
+    kept, ground = snapshot.load(places, name), machines.load(places)
+    if not (ground and ground.pace > EMULATED and kept.memory and kept.note == capture.BY_UP):
+        return
+    what = f"labctl exercise --lab {places.lab}"
+    with lock.held(places.lab, what, patience=patience, on_wait=progress.say):
+        engine = bubble.engine(places.lab, places)
+        try:
+            progress.say("waiting for pcsd, once; then this start is kept with it")
+            lab = described(Request(lab=places.lab), record.load(places.record, places.lab))
+            waits.pcsd_answers(engine, lab, waits.BOOT_SECONDS, ground.pace)
+            capture.keep_again(lab, places, name, say=progress.say)
+        except LabError as error:
+            progress.say(f"it is not kept anew: {error.message}")
+        finally:
+            engine.close()
 
 
 def _make(places: LabPlaces, until: Until, progress: Progress) -> None:

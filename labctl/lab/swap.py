@@ -17,7 +17,7 @@ from labctl.places import LabPlaces
 # What belongs to the running lab, to its past, or to this module: in no snapshot, and never replaced.
 KEPT = frozenset(
     {"log", "podman.sock", "libvirt-sock", "libvirt-sock-ro", "libvirt-admin-sock", "ready.json", "snapshots",
-     ".restore"}
+     "held.json", ".restore"}
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from labctl.bubble import freeze
 from labctl.bubble import start as bubble
@@ -14,7 +15,7 @@ from labctl.errors import ActionFailed
 from labctl.host.needs import require_podman
 from labctl.image.build import BuiltImage, build, find_image
 from labctl.image.store import ImageStore
-from labctl.lab import apply, capture, lock, machines, record, storage, swap, waits
+from labctl.lab import apply, capture, lock, machines, memory, record, storage, swap, waits
 from labctl.lab import bubble as lab_bubble
 from labctl.lab.model import Lab
 from labctl.lab.observe import Observed, StorageSeen, observe
@@ -81,8 +82,11 @@ def bring_up(request: Request, progress: Progress) -> Outcome:
         return bring_up_held(request, progress)
 
 
-def bring_up_held(request: Request, progress: Progress) -> Outcome:
-    """The same for who holds the lab's lock."""
+def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | None = None) -> Outcome:
+    """The same for who holds the lab's lock.
+
+    memory_in: where a snapshot keeps what the machines, which are off, held in memory.
+    """
     began = time.monotonic()
     places = lab_places(request.lab)
     if not request.dry_run:
@@ -122,7 +126,7 @@ def bring_up_held(request: Request, progress: Progress) -> Outcome:
         ground=ground,
     )
     remember(lab, places, image, request, before)
-    actions = _carry_out(context, progress)
+    actions = _carry_out(context, progress, memory_in)
     made = {action.node for action in actions if action.do is Do.CREATE_NODE}
     if request.label and before is None and made == {node.name for node in lab.nodes}:
         with progress.during("snapshot"):
@@ -136,6 +140,8 @@ def _finish_what_was_killed(places: LabPlaces, progress: Progress) -> None:
     """A snapshot or a restore that was killed half-way."""
     if freeze.thaw_if_left(places):
         progress.say("the lab was left frozen by a snapshot that was killed; it goes on")
+    if bubble.find(places) and memory.go_on_if_left(places):
+        progress.say("the machines were held still by a snapshot that was killed; they go on")
     if places.root.is_dir() and swap.finish_interrupted(places):
         progress.say("finished the restore that was killed")
 
@@ -149,7 +155,7 @@ def _look_only(lab: Lab, places: LabPlaces, image: BuiltImage | None, until: Unt
     return observe(lab_bubble.engine(lab.name, places), lab, places, image=image_id, driver=driver)
 
 
-def _carry_out(context: apply.Context, progress: Progress) -> list[Action]:
+def _carry_out(context: apply.Context, progress: Progress, memory_in: Path | None) -> list[Action]:
     places, until = context.places, context.until
     done: list[Action] = []
     if bubble.find(places) is None:
@@ -157,6 +163,8 @@ def _carry_out(context: apply.Context, progress: Progress) -> list[Action]:
             start = Action(Do.START_BUBBLE, reason="the lab's namespaces do not run")
             apply.apply([start], context, {})
             done.append(start)
+            if memory_in is not None:
+                memory.wake(context.engine, memory_in, progress.say)
     seen: Observed | None = None
     try:
         for number in range(ROUNDS):

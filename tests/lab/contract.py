@@ -99,7 +99,7 @@ def settled_print(here: Place) -> Prints:
     await_boot(here)
     wait_until(
         "pcsd to run everywhere",
-        lambda: all(told["unit pcsd"] == "active, enabled" for told in print_of(here).values()),
+        lambda: all(told.get("unit pcsd") == "active, enabled" for told in print_of(here).values()),
         timeout=PATIENCE,
     )
     return print_of(here)

@@ -95,6 +95,21 @@ class Driver:
         """Start labctl and go on."""
         return Begun([*LABCTL, verb, "--lab", self.name, *words], self.log / f"{self.name}.log", env)
 
+    def snapshot(self, verb: str, *words: str, timeout: float = PATIENCE, check: bool = True) -> Result:
+        """labctl snapshot VERB WORDS."""
+        return labctl("snapshot", verb, *words, "--lab", self.name, timeout=timeout, check=check)
+
+    def snapshots(self) -> list[str]:
+        """The names of those that are whole; none must be damaged."""
+        told = json.loads(self.snapshot("list", "--json").stdout)
+        assert told["damaged"] == []
+        return [one["name"] for one in told["snapshots"]]
+
+    def begin_snapshot(self, verb: str, *words: str) -> Begun:
+        """Start labctl snapshot VERB and go on."""
+        argv = [*LABCTL, "snapshot", verb, *words, "--lab", self.name]
+        return Begun(argv, self.log / f"{self.name}-snapshot.log", None)
+
     def on(self, node: str, *argv: str, timeout: float = 120, check: bool = True) -> Result:
         """A command in a node, through `labctl exec`."""
         return labctl("exec", node, "--lab", self.name, "--", *argv, timeout=timeout, check=check)

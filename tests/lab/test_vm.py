@@ -6,13 +6,15 @@ One lab for all of it, in this order; emulated, a machine takes a minute to boot
 from __future__ import annotations
 
 import json
+import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from labctl.engine.base import File, State
-from labctl.errors import USAGE
+from labctl.errors import BAD_FILE, USAGE
 from labctl.wait import wait_until
 from tests.lab.driver import FAMILY, Driver, labctl, refused
 from tests.lab.host_snapshot import snapshot
@@ -128,6 +130,59 @@ def registered(vm: Driver, path: str) -> list[str]:
     return sorted(line.strip() for line in said.splitlines() if line.strip().startswith("0x"))
 
 
+BOOT_ID = "cat", "/proc/sys/kernel/random/boot_id"
+
+
+def test_a_snapshot_holds_memory_and_machines_go_on_from_there(vm: Driver) -> None:
+    """Disks, and what is in no disk; the same boot of every kernel, and today's time."""
+    boots = {node: vm.on(node, *BOOT_ID).stdout for node in BOTH}
+    vm.on("node1", "sh", "-c", "echo memory >/run/held; echo disk >/root/held")
+    vm.snapshot("create", "held", timeout=UP_SECONDS)
+    vm.on("node1", "rm", "/run/held", "/root/held")
+    vm.engine.power_off("node2")
+    vm.snapshot("restore", "held", timeout=UP_SECONDS)
+    assert vm.on("node1", "cat", "/run/held", "/root/held").stdout == "memory\ndisk\n"
+    assert {node: vm.on(node, *BOOT_ID).stdout for node in BOTH} == boots
+    assert abs(int(vm.on("node2", "date", "+%s").stdout) - time.time()) < UP_SECONDS / 10
+    found = status(vm)
+    assert sorted(found["cluster"]["online"]) == ["node1.example.com", "node2.example.com"]
+    assert [each["logged_in"] for each in found["storage"]["sessions"]] == [True, True]
+    path = disk(vm, "node2")
+    vm.on("node2", "sh", "-c", f"dd of={path} {BLOCK}")
+
+
+def test_memory_that_was_changed_is_no_snapshot(vm: Driver) -> None:
+    file = vm.places.snapshots / "held" / "memory" / "node1"
+    with file.open("ab") as held:
+        held.write(b"more")
+    refused(vm.snapshot("restore", "held", check=False), BAD_FILE, "not whole", mend="snapshot delete held")
+    assert vm.state("node1") is State.ON
+    vm.snapshot("delete", "held")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_snapshot_that_is_interrupted_leaves_machines_that_go_on(
+    vm: Driver, number: signal.Signals
+) -> None:
+    boot = vm.on("node1", *BOOT_ID).stdout
+    begun = vm.begin_snapshot("create", "ended")
+    wait_until(
+        "the machines to be held still",
+        lambda: vm.state("node1") is State.FROZEN,
+        timeout=UP_SECONDS,
+        every=0.02,
+        last_seen=lambda: begun.said,
+    )
+    begun.signal(number)
+    begun.end()
+    if number is signal.SIGKILL:
+        assert vm.state("node1") is State.FROZEN
+        vm("up", *MACHINES, timeout=UP_SECONDS)
+    assert vm.state("node1") is State.ON
+    assert vm.on("node1", *BOOT_ID).stdout == boot
+    assert vm.snapshots() == []
+
+
 SHARE = "/gfs2-share"
 SHARED = """
 <configuration><resources>
@@ -166,8 +221,7 @@ def test_both_write_one_gfs2_and_a_fenced_node_stops_nobody(vm: Driver) -> None:
         vm.on(node, "systemd-run", "--quiet", "--unit=writer", "sh", "-c", write)
     wait_until("node1 to read what node2 writes", lambda: lines(vm, "node1", "node2") > 0, timeout=UP_SECONDS)
     wait_until("node2 to read what node1 writes", lambda: lines(vm, "node2", "node1") > 0, timeout=UP_SECONDS)
-    boot_id = "cat", "/proc/sys/kernel/random/boot_id"
-    before = vm.on("node2", *boot_id).stdout
+    before = vm.on("node2", *BOOT_ID).stdout
     vm.on("node1", "stonith_admin", "--reboot", "node2.example.com", "--timeout", "240", timeout=UP_SECONDS)
     then = lines(vm, "node1", "node1")
     wait_until(
@@ -176,7 +230,7 @@ def test_both_write_one_gfs2_and_a_fenced_node_stops_nobody(vm: Driver) -> None:
     node2 = vm.engine.node("node2")
 
     def again() -> bool:
-        found = node2.run(list(boot_id), timeout=10, check=False) if vm.state("node2") is State.ON else None
+        found = node2.run(list(BOOT_ID), timeout=10, check=False) if vm.state("node2") is State.ON else None
         return found is not None and found.ok and found.stdout != before
 
     wait_until("node2 to run again", lambda: quietly(again), timeout=UP_SECONDS, every=2.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -47,6 +48,20 @@ def test_a_nodes_machine_has_its_legs_in_order_and_knows_what_made_it() -> None:
     assert targets == ["sda", "vda"]
 
 
+def test_an_own_image_starts_by_its_boot_loader_and_the_target_as_ever() -> None:
+    hardware = replace(HARDWARE, own=Path("/own/disk.img"))
+    node = domain.of_node(LAB, NODE1, "i", Path("/vms/node1"))
+    found = ET.fromstring(domain.xml(node, hardware))
+    assert hardware.base(node) == Path("/own/disk.img")
+    assert [child.tag for child in found.iterfind("os/*")] == ["type"]
+    assert [disk.findtext("serial") for disk in found.iterfind(".//disk[boot]")] == ["root"]
+    target = domain.of_appliance(TARGET, "i", Path("/vms/target"))
+    found = ET.fromstring(domain.xml(target, hardware))
+    assert hardware.base(target) == HARDWARE.disk
+    assert found.findtext("os/kernel") == "/b/vmlinuz"
+    assert found.find(".//disk/boot") is None
+
+
 @pytest.mark.parametrize(
     ("kind", "type_", "cpu"), [("kvm", "kvm", "host-passthrough"), ("tcg", "qemu", "custom")]
 )
@@ -56,6 +71,16 @@ def test_kvm_or_emulation(kind: str, type_: str, cpu: str) -> None:
     mode = found.find("cpu")
     assert mode is not None
     assert mode.get("mode") == cpu
+
+
+def test_a_snapshot_of_memory_takes_no_disk_along() -> None:
+    machine = domain.xml(domain.of_node(LAB, NODE1, "an-image", Path("/vms/node1")), HARDWARE)
+    found = ET.fromstring(domain.memory_only(machine, Path("/kept/node1")))
+    memory = found.find("memory")
+    assert memory is not None
+    assert memory.attrib == {"snapshot": "external", "file": "/kept/node1"}
+    told = {disk.get("name"): disk.get("snapshot") for disk in found.iterfind("disks/disk")}
+    assert told == {"sda": "no", "vda": "no"}
 
 
 def test_an_appliance_starts_its_program_alone_and_its_writes_reach_the_hosts_disk() -> None:

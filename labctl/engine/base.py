@@ -30,13 +30,18 @@ class State(StrEnum):
 
 @dataclass(frozen=True)
 class Machine:
-    """One node's machine as observed; spec_hash tells which description made it."""
+    """One node's machine as observed; spec_hash tells which description made it.
+
+    ended: the exit code of a container that is off, 0 for a machine.  From 128 on it was switched off,
+    or rebooted; below, its init gave up.
+    """
 
     name: str
     state: State
     image: str = ""
     spec_hash: str = ""
     started: str = ""
+    ended: int = 0
     labels: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ def of_node(name: str, lab: Lab, node: NodeSpec, image: str, limits: Limits) -> 
     legs = {
         network_name(interface.network): {
             "static_ips": [str(interface.address)],
+            "static_mac": mac(node.name, interface.name),
             "interface_name": interface.name,
         }
         for interface in node.interfaces
@@ -43,7 +45,11 @@ def of_node(name: str, lab: Lab, node: NodeSpec, image: str, limits: Limits) -> 
 
 def of_appliance(name: str, appliance: Appliance, image: str, limits: Limits) -> dict[str, Any]:
     """An appliance's container. name: the lab's."""
-    leg = {"static_ips": [appliance.address], "interface_name": "eth0"}
+    leg = {
+        "static_ips": [appliance.address],
+        "static_mac": mac(appliance.name, "eth0"),
+        "interface_name": "eth0",
+    }
     return {
         **_common(appliance.name, appliance.hostname, image, limits),
         "networks": {network_name(appliance.network): leg},
@@ -87,6 +93,16 @@ def _binds(folders: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
 def bridge_name(network: str) -> str:
     """The bridge of a lab's network, in either mode; an interface's name has 15 characters at most."""
     return f"br-{network}"[:15]
+
+
+def mac(machine: str, leg: str) -> str:
+    """The address of a machine's card, in either mode: the same after every start, as a real one's is.
+
+    Others know it by heart for half a minute (arp(7)): with a new one, nothing they send would arrive.
+    QEMU's prefix, and three bytes that only need to differ within a lab.
+    """
+    digest = hashlib.sha256(f"{machine} {leg}".encode()).digest()
+    return "52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3])
 
 
 def network_name(name: str) -> str:

@@ -5,13 +5,12 @@ https://libvirt.org/formatdomain.html
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
-from labctl.engine.container import bridge_name
+from labctl.engine.container import bridge_name, mac
 
 if TYPE_CHECKING:
     from labctl.engine.base import Appliance
@@ -33,8 +32,7 @@ class Hardware:
 
     disk: the raw base that every machine's disk is an overlay of; kernel, initramfs, cmdline: what
     boots it.  kind: "kvm", or "tcg" for emulation.  pace: how many times slower than a machine under
-    KVM it is; every time-out grows by it.  own: the nodes' base instead, which starts by its own boot
-    loader (docs/adr/0017-own-cloud-image.md); appliances stay with disk.
+    KVM it is; every time-out grows by it.
     """
 
     disk: Path
@@ -43,11 +41,6 @@ class Hardware:
     cmdline: str
     kind: str
     pace: float = 1.0
-    own: Path | None = None
-
-    def base(self, machine: Machine) -> Path:
-        """The raw disk that this machine's is an overlay of."""
-        return self.own if self.own is not None and machine.role == NODE else self.disk
 
 
 @dataclass(frozen=True)
@@ -111,11 +104,9 @@ def xml(machine: Machine, hardware: Hardware) -> str:
     system = _add(domain, "os")
     # q35's many PCI bridges cost an emulated machine seconds; the older board has all that a node needs.
     _add(system, "type", "hvm", arch="x86_64", machine="pc")
-    direct = hardware.base(machine) == hardware.disk
-    if direct:
-        _add(system, "kernel", str(hardware.kernel))
-        _add(system, "initrd", str(hardware.initramfs))
-        _add(system, "cmdline", f"{hardware.cmdline} {machine.words}".strip())
+    _add(system, "kernel", str(hardware.kernel))
+    _add(system, "initrd", str(hardware.initramfs))
+    _add(system, "cmdline", f"{hardware.cmdline} {machine.words}".strip())
     features = _add(domain, "features")
     _add(features, "acpi")
     if hardware.kind != "kvm":
@@ -136,7 +127,7 @@ def xml(machine: Machine, hardware: Hardware) -> str:
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "preserve")):
         _add(domain, event, action)
     devices = _add(domain, "devices")
-    _disks(devices, machine, boots=not direct)
+    _disks(devices, machine)
     for leg in machine.legs:
         _leg(devices, machine.name, leg)
     serial = _add(devices, "serial", type="pty")
@@ -167,13 +158,7 @@ def memory_only(document: str, file: Path) -> str:
     return ET.tostring(snapshot, encoding="unicode")
 
 
-def mac(machine: str, leg: str) -> str:
-    """QEMU's prefix, and three bytes that only need to differ within a lab."""
-    digest = hashlib.sha256(f"{machine} {leg}".encode()).digest()
-    return "52:54:00:" + ":".join(f"{byte:02x}" for byte in digest[:3])
-
-
-def _disks(devices: ET.Element, machine: Machine, *, boots: bool) -> None:
+def _disks(devices: ET.Element, machine: Machine) -> None:
     # The system's disk is sda, so that the shared ones are sdb, sdc and sdd, as in the course.
     _add(devices, "controller", type="scsi", model="virtio-scsi")
     # Writes that a guest flushes are in the host's page cache, so they outlive a killed machine; to the
@@ -183,8 +168,6 @@ def _disks(devices: ET.Element, machine: Machine, *, boots: bool) -> None:
     _add(disk, "driver", name="qemu", type="qcow2", cache=cache, discard="unmap")
     _add(disk, "source", file=str(machine.disk))
     _add(disk, "target", dev="sda", bus="scsi")
-    if boots:
-        _add(disk, "boot", order="1")
     _add(disk, "serial", "root")
     files = _add(devices, "disk", type="file", device="disk")
     _add(files, "driver", name="qemu", type="raw")

@@ -7,7 +7,8 @@ import uuid
 from typing import TYPE_CHECKING
 
 from labctl.engine.base import Appliance, File
-from labctl.engine.domain import APPLIANCE_TARGET, EMULATED, mac
+from labctl.engine.container import mac
+from labctl.engine.domain import APPLIANCE_TARGET, EMULATED
 
 if TYPE_CHECKING:
     from labctl.lab.model import Interface, Lab, NodeSpec

@@ -100,6 +100,7 @@ class PodmanEngine:
                 image=item.get("ImageID", ""),
                 spec_hash=labels.get(LABEL_SPEC, ""),
                 started=str(item.get("StartedAt", "")),
+                ended=int(item.get("ExitCode", 0)),
                 labels=labels,
             )
         return machines

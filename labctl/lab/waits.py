@@ -22,10 +22,12 @@ CLUSTER_SECONDS = 90.0
 STORAGE_SECONDS = 60.0
 # A node that was fenced or rebooted is off until the others have noticed; for longer, it is broken.
 OFF_SECONDS = 30.0
+SWITCHED_OFF = 128  # and more: the exit code of an init that a signal ended (pid_namespaces(7), reboot(2))
 
 
 def await_boot(context: Context) -> None:
     """Wait until every node has booted; a node that does not shows its journal's last lines."""
+    limit = OFF_SECONDS * context.pace
 
     def one(node: NodeSpec) -> None:
         member = Member()
@@ -36,7 +38,7 @@ def await_boot(context: Context) -> None:
             member = state.ask(context.engine.node(node.name))
             if not member.silent or context.engine.is_on(node.name):
                 last_on = time.monotonic()
-            elif time.monotonic() - last_on > OFF_SECONDS * context.pace:
+            elif time.monotonic() - last_on > limit or gave_up(context.engine, node.name):
                 raise ActionFailed(f"{node.name} went off while it booted.", details=member.silent)
             return member.booted
 
@@ -56,6 +58,12 @@ def await_boot(context: Context) -> None:
             ) from None
 
     together(context.lab.nodes, one, len(context.lab.nodes))
+
+
+def gave_up(engine: Engine, name: str) -> bool:
+    """Whether a node's init ended by itself: neither a reboot nor a fencing, so nobody starts it again."""
+    machine = engine.observe().get(name)
+    return machine is not None and machine.state is State.OFF and 0 < machine.ended < SWITCHED_OFF
 
 
 def last_words(engine: Engine, name: str) -> str:

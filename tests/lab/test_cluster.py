@@ -15,7 +15,7 @@ from labctl.engine.base import State
 from labctl.lab.bubble import has_outside
 from labctl.run import run, spawn
 from labctl.wait import wait_until
-from tests.lab.driver import ALL, FQDN, PATIENCE, Driver
+from tests.lab.driver import ALL, FQDN, LABCTL, PATIENCE, ROOT, Driver
 
 INTERNAL = {name: f"192.168.90.{110 + 10 * at}" for at, name in enumerate(ALL)}
 STORAGE = {name: f"192.168.100.{110 + 10 * at}" for at, name in enumerate(ALL)}
@@ -71,7 +71,16 @@ def test_ssh_with_the_labs_key(calm: Driver) -> None:
 
 def test_ssh_hands_the_exit_code_on(calm: Driver) -> None:
     assert calm("ssh", "node2", "--", "exit", "7", check=False).rc == 7
-    assert calm.on("node2", "sh", "-c", "exit 7", check=False).rc == 7
+
+
+def test_exec_hands_words_streams_and_the_exit_code_on(calm: Driver) -> None:
+    script = 'cat; hostname; printf "%s|" "$@"; echo trouble >&2; exit 7'
+    words = ["sh", "-c", script, "sh", "a  b", "--help", ""]
+    command = [*LABCTL, "exec", "node2", "--lab", calm.name, "--", *words]
+    done = run(command, timeout=60, check=False, stdin="given\n", cwd=ROOT)
+    assert (done.rc, done.stdout) == (7, "given\nnode2.example.com\na  b|--help||")
+    assert "trouble" in done.stderr
+    assert calm("exec", "node2", "--", "no-such-program", check=False).rc == 127
 
 
 def test_ssh_with_the_password_between_nodes(calm: Driver) -> None:

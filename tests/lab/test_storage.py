@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -73,6 +76,29 @@ class Writer:
 
     def stop(self) -> None:
         self._lab.on(self._node, "systemctl", "stop", "t-writer", check=False)
+
+
+def digest(image: Path) -> str:
+    """Of everything that a disk's image holds, and where; what is a hole, most of it, is not read."""
+    found = hashlib.sha256()
+    at, size = 0, 1 << 20
+    with image.open("rb") as file:
+        while (at := data_from(file.fileno(), at) // size * size) >= 0:
+            part = os.pread(file.fileno(), size, at)
+            if part.strip(b"\0"):  # zeros that were written are no more than a hole
+                found.update(b"%d " % at + part)
+            at += size
+    return found.hexdigest()
+
+
+def data_from(file: int, at: int) -> int:
+    """Where in a sparse file the next data begin; -1 for nowhere."""
+    try:
+        return os.lseek(file, at, os.SEEK_DATA)
+    except OSError as error:
+        if error.errno != errno.ENXIO:
+            raise
+        return -1
 
 
 @pytest.fixture
@@ -230,21 +256,31 @@ def test_a_frozen_writer_that_is_fenced_never_writes_again(
     bmc = ["-a", "192.168.122.1", "--ipport=7753", "-P", "-l", "centos", "-p", "centos"]
     # Pacemaker may do it first: any success of an agent ends the node's access.
     main.on("node1", "fence_ipmilan", *bmc, "--action=off")
-    digest = ["sh", "-c", "dd if=/dev/sdd bs=1M iflag=direct 2>/dev/null | sha256sum"]
+    image = main.places.disks / "sdd.img"
     sessions = main("podman", "exec", "target", "labctl-target", "sessions").stdout
     assert "node2.init" in sessions
     assert "node3.init" not in sessions
-    written, whole = writer.on_disk("node1"), main.on("node1", *digest).stdout
+    written, whole = writer.on_disk("node1"), digest(image)
     assert main.state("node3") is not State.FROZEN
     assert written > writer.acknowledged() >= 20
     with_power = main.on("node1", "fence_ipmilan", *bmc, "--action=on", check=False)
     assert with_power.ok, with_power.describe()
     main.await_online(*ALL)
-    assert main.on("node2", *digest).stdout == whole
+    assert digest(image) == whole
     assert main.on("node3", "systemctl", "is-active", "t-writer", check=False).stdout.strip() == "inactive"
 
 
 # -- labs of another description ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lab(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
+    """A lab of two nodes for tests that each say which disks it is to have."""
+    assert image
+    lab = Driver("t-disks")
+    lab.log = tmp_path_factory.mktemp("t-disks")
+    yield lab
+    lab.down()
 
 
 @pytest.fixture
@@ -265,8 +301,7 @@ def disks(*names: str) -> dict[str, object]:
     return {"disks": [{"name": name, "size": "256MiB"} for name in names]}
 
 
-def test_disks_come_and_go_while_the_lab_runs(make_lab: MakeLab, override: Callable[[object], str]) -> None:
-    lab = make_lab("t-disks")
+def test_disks_come_and_go_while_the_lab_runs(lab: Driver, override: Callable[[object], str]) -> None:
     lab.up("--nodes", "2", "--override", override(disks("sdb", "sdc")))
     lab.on("node1", "sh", "-c", "echo kept | dd of=/dev/sdb bs=512 count=1 conv=sync,fsync 2>/dev/null")
     writer = Writer(lab, "node2", "sdc", 0)
@@ -284,8 +319,7 @@ def test_disks_come_and_go_while_the_lab_runs(make_lab: MakeLab, override: Calla
     assert lab.json("validate")["failed"] == 0
 
 
-def test_a_disk_in_use_does_not_go(make_lab: MakeLab, override: Callable[[object], str]) -> None:
-    lab = make_lab("t-disks")
+def test_a_disk_in_use_does_not_go(lab: Driver, override: Callable[[object], str]) -> None:
     lab.up("--nodes", "2", "--override", override(disks("sdb", "sdc")))
     lab.on("node1", "sh", "-ec", "mkfs.ext4 -qF /dev/sdc; mount /dev/sdc /mnt")
     refused(lab.up("--override", override(disks("sdb")), check=False), 1, "sdc", "node1", "/mnt")
@@ -323,10 +357,9 @@ def test_a_lab_without_shared_disks(make_lab: MakeLab) -> None:
 
 
 def test_a_full_disk_under_the_target_is_an_error_and_not_the_end(
-    make_lab: MakeLab, override: Callable[[object], str]
+    lab: Driver, override: Callable[[object], str]
 ) -> None:
     """A sparse file that cannot grow: the writer hears of it, everybody else goes on, room mends it."""
-    lab = make_lab("t-disks")
     lab.up("--nodes", "2", "--override", override(disks("sdb", "sdc")))
     lab("podman", "stop", "-t", "2", "target")
     small = str(lab.places.disks)

@@ -147,7 +147,8 @@ def test_after_a_boot_what_was_saved_is_back(lab: Driver) -> None:
     cli(lab, "backstores/fileio", "create", "unsaved", f"{DISKS}/unsaved.img", "1M")
     before = lab.started("node1")
     # Not at once: a command that runs while its container ends comes back a minute later.
-    lab.on("node1", "systemd-run", "--quiet", "--on-active=300ms", "systemctl", "reboot")
+    soon = ["--on-active=300ms", "--timer-property=AccuracySec=10ms"]  # a timer's own accuracy is a minute
+    lab.on("node1", "systemd-run", "--quiet", *soon, "systemctl", "reboot")
     lab.await_restart("node1", before)
     wait_until("the target to serve", lambda: "Lun:3" in listing(lab).stdout, timeout=PATIENCE)
     assert io(lab, "read -P 9 0 64k").ok

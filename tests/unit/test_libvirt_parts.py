@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -14,6 +13,7 @@ import pytest
 
 from labctl.engine import agent, domain, guest_files, pending
 from labctl.engine.base import Appliance, File
+from labctl.engine.container import mac
 from labctl.errors import TimedOut
 from labctl.lab.load import load_lab
 from labctl.storage import saveconfig
@@ -46,20 +46,6 @@ def test_a_nodes_machine_has_its_legs_in_order_and_knows_what_made_it() -> None:
     # The shared disks are sdb and on: the system's own is the first SCSI disk, the other is none.
     targets = [disk.get("dev") for disk in found.iterfind(".//disk/target")]
     assert targets == ["sda", "vda"]
-
-
-def test_an_own_image_starts_by_its_boot_loader_and_the_target_as_ever() -> None:
-    hardware = replace(HARDWARE, own=Path("/own/disk.img"))
-    node = domain.of_node(LAB, NODE1, "i", Path("/vms/node1"))
-    found = ET.fromstring(domain.xml(node, hardware))
-    assert hardware.base(node) == Path("/own/disk.img")
-    assert [child.tag for child in found.iterfind("os/*")] == ["type"]
-    assert [disk.findtext("serial") for disk in found.iterfind(".//disk[boot]")] == ["root"]
-    target = domain.of_appliance(TARGET, "i", Path("/vms/target"))
-    found = ET.fromstring(domain.xml(target, hardware))
-    assert hardware.base(target) == HARDWARE.disk
-    assert found.findtext("os/kernel") == "/b/vmlinuz"
-    assert found.find(".//disk/boot") is None
 
 
 @pytest.mark.parametrize(
@@ -96,7 +82,7 @@ def test_a_foreign_domain_is_none_of_ours() -> None:
 
 
 def test_hardware_addresses_differ_within_a_lab() -> None:
-    addresses = {domain.mac(node.name, leg.name) for node in LAB.nodes for leg in node.interfaces}
+    addresses = {mac(node.name, leg.name) for node in LAB.nodes for leg in node.interfaces}
     assert len(addresses) == 12
     assert all(address.startswith("52:54:00:") for address in addresses)
 

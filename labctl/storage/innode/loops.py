@@ -8,6 +8,7 @@ import fcntl
 import os
 import stat
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ _CONTROL = os.makedev(10, 237)
 _GET_FREE, _CONFIGURE, _CLEAR = 0x4C82, 0x4C0A, 0x4C01
 _AUTOCLEAR, _PARTSCAN, _DIRECT = 4, 8, 16
 _FLUSH = 0x1261  # BLKFLSBUF: write what is dirty, forget what is clean
+_LOOKS, _LOOK_SECONDS = 50, 0.02
 _TRIES = 64  # another node, or another lab, may take the free one first
 
 
@@ -51,9 +53,22 @@ class Loop:
         return int((self.sysfs / "size").read_text()) * 512
 
     def flush(self) -> None:
-        """Write what is dirty to the target and drop cached blocks, as the last close of a disk does."""
+        """Write what is dirty to the target and drop cached blocks, as the last close of a disk does.
+
+        Blocks that are just being read (ahead, for nobody any more) are not dropped; so once more when they
+        have come, but not for long.
+        """
         with contextlib.suppress(OSError):  # the data is lost already when the daemon is; its users were told
-            fcntl.ioctl(self.fd, _FLUSH)
+            for _ in range(_LOOKS):
+                still = not self._reads_in_flight()
+                fcntl.ioctl(self.fd, _FLUSH)
+                if still:
+                    return
+                time.sleep(_LOOK_SECONDS)
+
+    def _reads_in_flight(self) -> bool:
+        """/sys/block/loopN/inflight: reads and writes (Documentation/ABI/stable/sysfs-block of Linux)."""
+        return int((self.sysfs / "inflight").read_text().split()[0]) > 0
 
     def in_use(self) -> bool:
         """Whether something holds it exclusively: a mounted file system, LVM, swap."""

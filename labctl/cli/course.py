@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 LIST, LINT = "list", "lint"
 
 LangOption = Annotated[
-    str | None, typer.Option("--lang", envvar="LABCTL_LANG", help="en or ko; else as the locale says.")
+    str | None,
+    typer.Option("--lang", envvar="LABCTL_LANG", help="en or ko; else the last one, else the locale's."),
 ]
 CourseOption = Annotated[
     list[Path] | None,
@@ -216,7 +217,7 @@ def hint(lab: LabOption = DEFAULT_LAB, lang: LangOption = None, course: CourseOp
     given, count = known.of(chosen.id).shown, len(chosen.hints)
     values = variables(known_lab(places))
     for number in range(min(given + 1, count)):
-        text = fill(chosen.hints[number].of(tongue), values, shell=False)
+        text = printed.with_lab(fill(chosen.hints[number].of(tongue), values, shell=False), lab)
         console.line(console.command(say(tongue, "hint-of", number=number + 1, count=count, text=text)))
     if given >= count:
         console.line(console.command(say(tongue, "no-more-hints", solve=f"labctl solve{lab_flag(lab)}")))
@@ -267,7 +268,8 @@ def finish(
         session.finish(
             place_of(known_lab(places), places, tongue, say=steps.say, patience=wait), places, chosen
         )
-    console.line(say(tongue, "finished", id=chosen.id))
+    following = f"labctl exercise {chosen.day}{lab_flag(lab)}"
+    console.line(console.command(say(tongue, "finished", id=chosen.id, next=following)))
     return OK
 
 

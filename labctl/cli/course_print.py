@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from labctl import console
@@ -9,6 +12,7 @@ from labctl.errors import OK
 from labctl.places import lab_flag
 
 if TYPE_CHECKING:
+    from labctl.checks.result import CheckResult
     from labctl.course.catalog import Course
     from labctl.course.form import Exercise, Silent
     from labctl.course.place import Place
@@ -17,6 +21,9 @@ if TYPE_CHECKING:
     from labctl.course.text import Lang
     from labctl.lab.model import Lab
 
+COMMAND = re.compile(r"`(labctl [^`]*)`")
+# The slides' own heading, in brackets at the end of an exercise's `slide`.
+HEADING = re.compile(r"^[^(]*\((.*[가-힣].*)\)$")
 LONGEST_OUTPUT = 12  # lines of a step's output that `solve` shows
 
 
@@ -39,6 +46,8 @@ def listing(
             record = known.of(each.id)
             state = "done" if record.passed else "open" if known.active == each.id else "todo"
             lack = session.unmet(each, described)[0] if described else ""
+            for english, key in (("virtual machines", "machines"), ("shared disks", "disks")):
+                lack = lack.replace(english, say(tongue, key)) if not as_json else lack
             documents.append(
                 {"id": each.id, "title": each.title.of(tongue), "state": state, "hints": record.hints,
                  "solved": record.solved, "needs": lack}
@@ -55,16 +64,47 @@ def listing(
     return OK
 
 
+def with_lab(text: str, lab: str) -> str:
+    """The text, its commands of labctl with the option that names the lab."""
+    from labctl.course.judge import of_lab
+
+    return COMMAND.sub(lambda match: f"`{of_lab(lab, match[1])}`", text)
+
+
+def slide(words: str, tongue: Lang) -> str:
+    """Where an exercise comes from: Korean learners get the slides' own heading, where it stands there."""
+    heading = HEADING.search(words) if tongue == "ko" else None
+    return heading[1] if heading else words
+
+
+def everywhere(results: Iterable[CheckResult], tongue: Lang) -> list[CheckResult]:
+    """What is right or left out on all nodes alike, in one line."""
+    from labctl.course.words import say
+
+    listed = list(results)
+    groups = {one.id: [other for other in listed if other.id == one.id] for one in listed}
+    shown: list[CheckResult] = []
+    for alike in groups.values():
+        first = alike[0]
+        same = len({(one.status, one.message) for one in alike}) == 1
+        if len(alike) > 1 and same and not first.failed:
+            shown.append(replace(first, node=say(tongue, "everywhere")))
+        else:
+            shown += alike
+    return shown
+
+
 def task(chosen: Exercise, lab: Lab, tongue: Lang, *, carry_on: bool) -> None:
     """An exercise as its learner reads it: why, what to reach, where; not the commands."""
     from labctl.cli.course_host import variables
+    from labctl.course import guide
     from labctl.course.variables import fill
     from labctl.course.words import say
 
     values, where = variables(lab), lab_flag(lab.name)
 
     def text(words: str) -> str:
-        return console.command(fill(words, values, shell=False))
+        return console.command(with_lab(fill(words, values, shell=False), lab.name))
 
     console.heading(say(tongue, "exercise", id=chosen.id, title=chosen.title.of(tongue)))
     console.line("")
@@ -78,13 +118,16 @@ def task(chosen: Exercise, lab: Lab, tongue: Lang, *, carry_on: bool) -> None:
     for note in chosen.notes:
         if note.mode == "any" or note.mode in modes:
             console.line(f"  {say(tongue, 'note')}: {text(note.text.of(tongue))}")
-    console.line(f"  {say(tongue, 'from')}: {chosen.slide}")
+    console.line(f"  {say(tongue, 'from')}: {slide(chosen.slide, tongue)}")
     for link in chosen.links:
         console.line(f"  {say(tongue, 'manual')}: {link}")
     console.line("")
     first = f"labctl {chosen.enter} {chosen.nodes[0]}{where}"
     words = {name: f"labctl {name}{where}" for name in ("check", "hint", "solve")}
     console.line(console.command(say(tongue, "how-to", ssh=first, **words)))
+    if chosen.day in guide.days():
+        lang = "" if tongue == "en" else f" --lang {tongue}"
+        console.line(console.command(say(tongue, "background", guide=f"labctl guide {chosen.day}{lang}")))
     if carry_on:
         reset = f"labctl exercise {chosen.id} --reset{where}"
         console.line(console.command(say(tongue, "carry-on", reset=reset)))
@@ -101,7 +144,7 @@ def announce(step: Silent, command: str, chosen: Exercise, tongue: Lang) -> None
     first, *rest = command.splitlines()
     console.line(f"{nodes}# {console.command(first)}")
     for line in rest:
-        console.line(f"  {line}")
+        console.line(line)  # as it is: an indented EOF would end no here-document
 
 
 def outcome(place: Place, done: Done) -> None:

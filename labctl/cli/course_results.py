@@ -10,6 +10,7 @@ import typer
 
 from labctl import console
 from labctl.cli import course as front
+from labctl.cli import course_print as printed
 from labctl.cli.frame import JsonOption, LabOption, known_lab, require_lab, require_root, require_running
 from labctl.errors import FAILED, OK, UsageError
 from labctl.places import DEFAULT_LAB, lab_flag
@@ -99,7 +100,7 @@ def _watched(place: Place, chosen: Exercise) -> list[CheckResult]:
 def _show(place: Place, results: list[CheckResult]) -> None:
     from collections import Counter
 
-    console.checks(results)
+    console.checks(printed.everywhere(results, place.lang))
     counts = Counter(str(one.status) for one in results)
     words = {name: counts[name] for name in ("passed", "failed", "skipped")}
     console.heading(place.say("count", **words))
@@ -184,7 +185,7 @@ def progress(
     elif words[0] == "export" or as_json:
         console.document(document)
     else:
-        console.table(report.COLUMNS, report.rows(known_course, known, tongue))
+        console.table(report.columns(tongue), report.rows(known_course, known, tongue))
     return OK
 
 

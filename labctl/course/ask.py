@@ -51,7 +51,7 @@ def _each(scene: Scene, check: Asked, one: Callable[[str], list[str]]) -> list[C
 
 def _command(place: Place, scene: Scene, check: Command, node: str) -> list[str]:
     command = place.fill(check.run)
-    shown = command if "\n" not in command and len(command) <= 60 else f"{command.split()[0]} …"
+    shown = command if "\n" not in command and len(command) <= 60 else ""
     try:
         told = place.node(node).run(["bash", "-c", command], timeout=check.timeout, check=False)
     except LabError as error:
@@ -85,8 +85,11 @@ def _found(scene: Scene, check: Command, shown: str, said: str, rc: int | None) 
     text = " | ".join(said.splitlines())
     text = text if len(text) <= LONGEST else f"…{text[-LONGEST:]}"
     if rc is not None:
-        return scene.say("exit", run=shown, right=check.rc, found=f"{rc} ({text})" if text else rc)
-    return scene.say("output", run=shown, found=text) if text else scene.say("no-output", run=shown)
+        ended = f"{rc} ({text})" if text else rc
+        return scene.say("exit" if shown else "script-exit", run=shown, right=check.rc, found=ended)
+    if text:
+        return scene.say("output" if shown else "script-output", run=shown, found=text)
+    return scene.say("no-output" if shown else "script-nothing", run=shown)
 
 
 def _login(place: Place, scene: Scene, check: Login, name: str) -> list[str]:

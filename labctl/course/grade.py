@@ -209,17 +209,22 @@ def _prove(place: Place, exercise: Exercise, check: Again, say: Say) -> CheckRes
             if trouble := _disturb(place, check, node, say):
                 return result(scene, check, None, [trouble])
         after = _after(place, check)
-        problems = [
-            f"{after}, {one.message.rstrip('.')}"
-            for one in _settled(place, exercise, wanted, say)
-            if one.failed
-        ]
+        problems = [f"{after}: {told}" for told in _alike(_settled(place, exercise, wanted, say))]
     finally:
         if check.undo:
             for node in nodes:
                 with contextlib.suppress(LabError):
                     place.node(node).run(["bash", "-c", place.fill(check.undo)], timeout=check.timeout)
     return result(scene, check, None, list(dict.fromkeys(problems)))
+
+
+def _alike(results: Iterable[CheckResult]) -> list[str]:
+    """What failed, each thing once with the nodes that it is so on."""
+    nodes: dict[str, list[str]] = {}
+    for one in results:
+        if one.failed:
+            nodes.setdefault(one.message.rstrip("."), []).extend([one.node] if one.node else [])
+    return [f"{told} ({', '.join(on)})" if on else told for told, on in nodes.items()]
 
 
 def _disturb(place: Place, check: Again, node: str, say: Say) -> str:
@@ -243,6 +248,9 @@ def _disturb(place: Place, check: Again, node: str, say: Say) -> str:
         if told.ok:
             return ""
         found = told.stderr.strip()[-300:]
+    if check.found is not None:
+        said = check.found.of(place.lang)
+        return f"{node}: {said} ({found})" if found else f"{node}: {said}"
     return place.say("proof-failed", run=short, node=node, found=found) if short else f"{node}: {found}"
 
 

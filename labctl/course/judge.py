@@ -115,7 +115,8 @@ def _of_node(scene: Scene, check: FromFacts, node: NodeSpec, facts: NodeFacts) -
         wanted = [scene.lab.node(name).hostname for name in check.hosts]
         missing = [name for name in wanted if name not in (facts.pcs_hosts or ())]
         if missing:
-            yield scene.say("pcs-unknown", names=", ".join(missing))
+            found = ", ".join(facts.pcs_hosts or ())
+            yield scene.say("pcs-knows" if found else "pcs-unknown", names=", ".join(missing), found=found)
     elif isinstance(check, Links):
         yield from _links(scene, check, node, facts)
 
@@ -128,8 +129,8 @@ def _resolve(scene: Scene, check: Resolve, node: NodeSpec, facts: NodeFacts) -> 
         for word in (other.hostname, other.name, *other.aliases):
             found = facts.names.get(word, ())
             if found != (right,):
-                told = ", ".join(found) or scene.say("unknown")
-                yield scene.say("should", what=word, right=right, found=told)
+                key = "resolves" if found else "resolves-not"
+                yield scene.say(key, what=word, right=right, found=", ".join(found))
         if check.reach and other.name != node.name and not facts.reach.get(right, False):
             yield scene.say("no-echo", name=other.name, address=right)
 
@@ -145,8 +146,8 @@ def _address(scene: Scene, check: Address, node: NodeSpec, facts: NodeFacts) -> 
         elif not leg.up:
             yield scene.say("interface-down", name=wanted.name)
         elif right not in leg.addresses:
-            found = ", ".join(leg.addresses) or scene.say("nothing")
-            yield scene.say("should", what=wanted.name, right=right, found=found)
+            key = "should" if leg.addresses else "no-address"
+            yield scene.say(key, what=wanted.name, right=right, found=", ".join(leg.addresses))
 
 
 def _units(scene: Scene, check: UnitState, facts: NodeFacts) -> Iterator[str]:
@@ -154,7 +155,7 @@ def _units(scene: Scene, check: UnitState, facts: NodeFacts) -> Iterator[str]:
         name = scene.units.get(logical, logical).removesuffix(".service")
         unit = facts.units.get(name)
         if unit is None:
-            yield scene.say("no-unit", unit=name)
+            yield scene.say("no-unit" if facts.units else "units-unread", unit=name)
             continue
         if check.active is not None and (unit.active == "active") is not check.active:
             right = "active" if check.active else "inactive"
@@ -215,7 +216,11 @@ def _cluster(scene: Scene, check: Cluster) -> Iterator[str]:
     wanted = [scene.lab.node(name).hostname for name in check.members]
     for name in wanted:
         node = known.pop(name, None)
-        if node is None:
+        short = name.partition(".")[0]
+        if node is None and short in known:
+            del known[short]
+            yield scene.say("short-member", name=name, short=short)
+        elif node is None:
             yield scene.say("not-member", name=name)
         elif state := _trouble(node):
             yield scene.say("not-online", name=name, found=state)

@@ -176,6 +176,7 @@ class Again(Base):
     """A proof: reboot the nodes of `on` in order, or run a command there, and judge the checks again.
 
     undo: what puts back what run may have lost.  timeout: of each of the two.
+    found: what a learner is told when run ends badly; what it wrote itself follows in brackets.
     """
 
     type: Literal["again"]
@@ -183,12 +184,15 @@ class Again(Base):
     reboot: bool = False
     run: Words | None = None
     undo: Words | None = None
+    found: Text | None = None
     timeout: Seconds = 60
 
     @model_validator(mode="after")
     def _one(self) -> Again:
         if self.reboot == (self.run is not None):
             raise ValueError("takes either reboot: true or run")
+        if self.found is not None and self.run is None:
+            raise ValueError("found goes with run")
         if not self.on:
             raise ValueError("needs `on`: which nodes")
         return self

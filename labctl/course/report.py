@@ -49,6 +49,11 @@ def write(document: dict[str, Any], path: Path) -> None:
     temporary.replace(path)
 
 
+def columns(lang: Lang) -> list[str]:
+    """The headings of rows()."""
+    return [say(lang, f"column-{name}") for name in COLUMNS]
+
+
 def rows(course: Course, known: Progress, lang: Lang) -> list[list[str]]:
     """One row for each exercise, in the order of COLUMNS."""
     return [

@@ -11,6 +11,18 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     # -- what checks found
     "silent": ("{node} does not answer: {reason}", "{node}이(가) 응답하지 않습니다: {reason}"),
     "should": ("{what} should be {right} and is {found}", "{what}: {right}이어야 하는데 현재 {found}입니다"),
+    "resolves": (
+        "{what} should lead to {right} and leads to {found}",
+        "{what}: {right}(으)로 연결되어야 하는데 현재 {found}(으)로 연결됩니다",
+    ),
+    "resolves-not": (
+        "the name {what} is not known here (it should lead to {right})",
+        "{what}: 이름을 찾을 수 없습니다({right}(으)로 연결되어야 합니다)",
+    ),
+    "no-address": (
+        "{what} should have {right} and has no address",
+        "{what}: {right} 주소가 있어야 하는데 주소가 없습니다",
+    ),
     "more": ("and {count} more", "그 밖에 {count}건"),
     "nothing": ("nothing", "없음"),
     "unknown": ("unknown", "알 수 없음"),
@@ -21,6 +33,10 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     ),
     "no-interface": ("there is no interface {name}", "{name} 인터페이스가 없습니다"),
     "interface-down": ("{name} is down", "{name}이(가) 내려가 있습니다"),
+    "units-unread": (
+        "the state of {unit} could not be read, systemd did not answer in time: check again",
+        "systemd가 제때 응답하지 않아 {unit}의 상태를 읽지 못했습니다. 다시 확인해 보세요",
+    ),
     "no-unit": ("{unit} is not installed", "{unit}이(가) 설치되어 있지 않습니다"),
     "unit-state": (
         "{unit} should be {right} and is {found}",
@@ -36,19 +52,27 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "chronyd에 {server}({address}) 소스가 없습니다. 현재 소스: {found}",
     ),
     "not-selected": (
-        "chronyd knows {server} but is not synchronised to it (state {found})",
-        "chronyd가 {server}을(를) 알고 있지만 동기화되지 않았습니다(상태 {found})",
+        "chronyd knows {server} but is not synchronised to it yet (state {found}); without iburst: minutes",
+        "{server}에 아직 동기화되지 않았습니다(상태 {found}). iburst가 없으면 몇 분 걸립니다",
     ),
     "pcs-unknown": ("pcs has no token for {names}", "pcs에 {names}의 토큰이 없습니다"),
+    "pcs-knows": (
+        "pcs has no token for {names} (it has {found})",
+        "pcs에 {names}의 토큰이 없습니다(현재 토큰: {found})",
+    ),
     "no-cluster": ("no cluster runs on {names}", "{names}에서 클러스터가 실행되고 있지 않습니다"),
     "cluster-name": ("the cluster's name", "클러스터 이름"),
     "no-quorum": ("the cluster has no quorum", "클러스터에 쿼럼이 없습니다"),
     "no-dc": ("no DC is elected", "DC가 선출되지 않았습니다"),
     "two-dcs": ("the nodes name different DCs: {names}", "노드마다 DC가 다릅니다: {names}"),
     "not-member": ("{name} is not in the cluster", "{name}이(가) 클러스터에 없습니다"),
+    "short-member": (
+        "{short} is in the cluster by its short name; the full name {name} is wanted",
+        "{short}이(가) 짧은 이름으로 들어 있습니다. 전체 이름 {name}이(가) 필요합니다",
+    ),
     "not-online": (
         "{name} should be online and is {found}",
-        "{name}은(는) online이어야 하는데 현재 {found}입니다",
+        "{name}은(는) online이어야 하는데 현재 {found} 상태입니다",
     ),
     "too-many": (
         "{name} is in the cluster and should not be",
@@ -71,6 +95,12 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "`{run}`: 종료 코드가 {right}이어야 하는데 {found}입니다",
     ),
     "output": ("`{run}` says: {found}", "`{run}`의 출력: {found}"),
+    "script-output": ("the command behind this check says: {found}", "확인 명령의 출력: {found}"),
+    "script-nothing": ("the command behind this check says nothing", "확인 명령의 출력이 없습니다"),
+    "script-exit": (
+        "the command behind this check should end with {right} and ended with {found}",
+        "확인 명령의 종료 코드가 {right}이어야 하는데 {found}입니다",
+    ),
     "no-output": ("`{run}` says nothing", "`{run}`이(가) 아무것도 출력하지 않습니다"),
     "login": (
         "{user}@{name} does not let {source} in by key: {found}",
@@ -91,8 +121,8 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "랩을 {name} 스냅샷으로 되돌리지 않았습니다: {node}은(는) 스냅샷을 만들기 전부터 켜져 있습니다",
     ),
     "requires": (
-        "Not tried yet: first the point {names}.",
-        "아직 확인하지 않았습니다. 먼저 {names} 항목을 해결하세요.",
+        "Not tried yet; it builds on: {names}.",
+        "아직 확인하지 않았습니다. 먼저 해결할 항목: {names}.",
     ),
     "quick": (
         "Left out by --quick: it does something to the lab.",
@@ -120,6 +150,7 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "proving": ("proof: {point}", "증명: {point}"),
     "running": ("proof: {run} on {node}", "증명: {node}에서 {run}"),
     # -- headings
+    "everywhere": ("all nodes", "모든 노드"),
     "exercise": ("Exercise {id}: {title}", "실습 {id}: {title}"),
     "why": ("Why", "왜 하나요"),
     "tasks": ("What to reach", "할 일"),
@@ -130,6 +161,10 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "how-to": (
         "Work on it with `{ssh}`; then `{check}`. Stuck: `{hint}`, `{solve}`.",
         "`{ssh}`로 작업한 뒤 `{check}`를 실행하세요. 막히면 `{hint}`, `{solve}`를 쓰세요.",
+    ),
+    "background": (
+        "New to this? `{guide}` is the day's background.",
+        "처음이라면 `{guide}`로 이 날의 배경 지식을 읽어 보세요.",
     ),
     "hint-of": ("Hint {number} of {count}: {text}", "힌트 {number}/{count}: {text}"),
     "no-more-hints": (
@@ -155,8 +190,8 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "모범 답안을 실행했습니다. `{check}`로 채점하세요.",
     ),
     "finished": (
-        "Exercise {id} is cleared away; the lab is at its start again.",
-        "실습 {id}을(를) 정리했습니다. 랩이 시작 상태로 돌아왔습니다.",
+        "Exercise {id} is cleared away; the lab is at its start again. Go on: `{next}`.",
+        "실습 {id}을(를) 정리했습니다. 랩이 시작 상태로 돌아왔습니다. 계속: `{next}`.",
     ),
     "carry-on": (
         "You are in the middle of it: the lab is as you left it. From the start: `{reset}`.",
@@ -179,6 +214,13 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "making this start for the first time; later it is a restore away",
         "시작 상태를 처음 만드는 중입니다. 다음부터는 바로 복원됩니다",
     ),
+    "column-exercise": ("exercise", "실습"),
+    "column-state": ("state", "상태"),
+    "column-checks": ("checks", "확인"),
+    "column-hints": ("hints", "힌트"),
+    "column-solved": ("solved", "풀이"),
+    "machines": ("virtual machines", "가상 머신"),
+    "disks": ("shared disks", "공유 디스크"),
     "done": ("done", "완료"),
     "open": ("open", "진행 중"),
     "later": ("(comes later)", "(준비 중)"),

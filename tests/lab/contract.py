@@ -97,12 +97,15 @@ def print_of(here: Place) -> Prints:
 def settled_print(here: Place) -> Prints:
     """The fingerprint once every node has booted to its end."""
     await_boot(here)
-    wait_until(
-        "pcsd to run everywhere",
-        lambda: all(told.get("unit pcsd") == "active, enabled" for told in print_of(here).values()),
-        timeout=PATIENCE,
-    )
-    return print_of(here)
+    last: Prints = {}
+
+    def settled() -> bool:
+        nonlocal last
+        last = print_of(here)  # a node whose tools are slow tells of no unit
+        return all(told.get("unit pcsd") == "active, enabled" for told in last.values())
+
+    wait_until("pcsd to run everywhere", settled, timeout=PATIENCE)
+    return last
 
 
 def graded(lab: Driver, *words: str, course: Path | None = None, patience: float = LONG) -> dict[str, Any]:
@@ -147,4 +150,5 @@ def hold(
         found = wrong(graded(lab, *quick, course=course, patience=patience))
         assert any(miss.says in message for message in found.get(miss.fails, ())), found
     lab("finish", *options, timeout=patience)
-    assert differences(before, settled_print(place(lab))) == []
+    left = differences(before, settled_print(place(lab)))
+    assert left == [], left

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from labctl.checks.result import failed, passed
+from labctl.cli.course_print import everywhere, slide, with_lab
 from labctl.cli.main import run
 from labctl.course import catalog, guide
 from labctl.errors import BAD_FILE, OK, USAGE
@@ -68,3 +70,33 @@ def test_a_class_report_needs_no_lab(tmp_path: Path, capsys: pytest.CaptureFixtu
     captured = capsys.readouterr()
     assert json.loads(captured.out)["students"] == []
     assert "x.json is no export" in captured.err
+
+
+# -- what is printed -------------------------------------------------------------------------------
+
+
+def test_a_command_in_a_text_names_the_lab() -> None:
+    text = "`labctl snapshot create x` and `pcs status`; `labctl exec node1 -- ls`"
+    assert with_lab(text, "spike") == (
+        "`labctl snapshot create x --lab spike` and `pcs status`; `labctl exec node1 --lab spike -- ls`"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "korean"),
+    [
+        ("Clusters, a first one (클러스터 구성)", "클러스터 구성"),
+        ("Scores (SCORE, SCORE(LOCATION) 점수)", "SCORE, SCORE(LOCATION) 점수"),
+        ("CHAP for the clients (ISCSI CLIENT CHAP)", "CHAP for the clients (ISCSI CLIENT CHAP)"),
+    ],
+)
+def test_a_korean_learner_reads_the_slides_own_heading(words: str, korean: str) -> None:
+    assert slide(words, "en") == words
+    assert slide(words, "ko") == korean
+
+
+def test_what_is_alike_on_all_nodes_is_one_line_and_a_failure_is_not() -> None:
+    good = [passed("name", node, "so it is") for node in ("node1", "node2")]
+    bad = [failed("port", node, "closed", "look") for node in ("node1", "node2")]
+    shown = everywhere([*good, *bad], "ko")
+    assert [one.node for one in shown] == ["모든 노드", "node1", "node2"]

@@ -162,6 +162,19 @@ def test_a_proof_by_a_command_is_put_back(here: Place, engine: FakeEngine, works
     assert [node for node, _ in commands(engine, "calm it")] == ["node1", "node2"]
 
 
+@pytest.mark.parametrize("wrote", ["no way", ""])
+def test_a_proof_that_ends_badly_is_told_in_its_own_words(
+    here: Place, engine: FakeEngine, wrote: str
+) -> None:
+    found = {"en": "It does not bear shaking", "ko": "흔들리지 않습니다"}
+    proof = check("again", "again", run="shake it", found=found, on=["node2"], checks=["name"])
+    engine.script(["bash", "-c", "shake it"], Result((), 1, "", wrote), node="node2")
+    results = grading.grade(here, made(checks=[check("name", "hostname"), proof]))
+    assert "node2: It does not bear shaking" in results[-1].message
+    assert ("(no way)" in results[-1].message) is bool(wrote)
+    assert "shake it" not in results[-1].message
+
+
 def test_no_node_answers(here: Place, engine: FakeEngine) -> None:
     engine.failures["observe"] = ActionFailed("The lab's podman service does not answer.")
     results = grading.grade(here, made())

@@ -87,11 +87,14 @@ def apply(actions: Sequence[Action], context: Context, members: Mapping[str, Mem
     if Do.MAKE_NETWORKS in wanted:
         context.engine.make_networks(context.lab)
     living = next((member.conf for member in members.values() if member.corosync), "")
-    per_node: dict[str, list[Action]] = {}
-    for action in actions:
-        if action.node:
-            per_node.setdefault(action.node, []).append(action)
-    together(per_node.items(), lambda item: _on_node(item[0], item[1], context, living), len(per_node))
+    # A target that is changed sends its initiators away meanwhile: they log in when it is done.
+    late = {Do.LOG_IN} if Do.UPDATE_TARGET in wanted else set()
+    for stage in ([one for one in actions if one.do not in late], [one for one in actions if one.do in late]):
+        per_node: dict[str, list[Action]] = {}
+        for action in stage:
+            if action.node:
+                per_node.setdefault(action.node, []).append(action)
+        together(per_node.items(), lambda item: _on_node(item[0], item[1], context, living), len(per_node))
 
 
 def _on_node(name: str, actions: Sequence[Action], context: Context, living: str) -> None:

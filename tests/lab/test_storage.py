@@ -263,11 +263,22 @@ def test_a_frozen_writer_that_is_fenced_never_writes_again(
     written, whole = writer.on_disk("node1"), digest(image)
     assert main.state("node3") is not State.FROZEN
     assert written > writer.acknowledged() >= 20
-    with_power = main.on("node1", "fence_ipmilan", *bmc, "--action=on", check=False)
+    # Pacemaker fences it, too, and would do so to a node that came back before.
+    wait_until("the cluster to know that node3 is off", lambda: known_off(main, "node3"), timeout=PATIENCE)
+    # Power comes back when the others have noticed that the node is gone: at times after the agent's 20 s.
+    on = ["--action=on", "--power-timeout=60"]
+    with_power = main.on("node1", "fence_ipmilan", *bmc, *on, check=False)
     assert with_power.ok, with_power.describe()
     main.await_online(*ALL)
     assert digest(image) == whole
-    assert main.on("node3", "systemctl", "is-active", "t-writer", check=False).stdout.strip() == "inactive"
+    told = main.on("node3", "systemctl", "is-active", "t-writer", check=False)
+    assert told.stdout.strip() == "inactive", told.describe()
+
+
+def known_off(lab: Driver, node: str) -> bool:
+    """Whether node1 sees the node offline, and nobody waits for fencing."""
+    view = lab.view("node1")
+    return view is not None and node + FQDN not in view.online and not view.unclean
 
 
 # -- labs of another description ------------------------------------------------------------

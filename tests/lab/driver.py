@@ -88,17 +88,22 @@ class Driver:
 
     def down(self) -> Result:
         """Take the lab down; the connection to its podman goes with it."""
+        self._let_go()
+        return self("down", "--wait", "60")
+
+    def _let_go(self) -> None:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
-        return self("down", "--wait", "60")
 
     def begin(self, verb: str, *words: str, env: Mapping[str, str] | None = None) -> Begun:
         """Start labctl and go on."""
         return Begun([*LABCTL, verb, "--lab", self.name, *words], self.log / f"{self.name}.log", env)
 
     def snapshot(self, verb: str, *words: str, timeout: float = PATIENCE, check: bool = True) -> Result:
-        """labctl snapshot VERB WORDS."""
+        """labctl snapshot VERB WORDS. A restore starts the lab's podman and libvirt anew."""
+        if verb == "restore":
+            self._let_go()
         return labctl("snapshot", verb, *words, "--lab", self.name, timeout=timeout, check=check)
 
     def snapshots(self) -> list[str]:

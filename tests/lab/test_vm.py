@@ -30,9 +30,10 @@ if FAMILY == "centos":
 
 
 @pytest.fixture(scope="module")
-def vm(image: str) -> Iterator[Driver]:
+def vm(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
     """Two nodes and their target. The host is compared before and after."""
     lab = Driver(NAME)
+    lab.log = tmp_path_factory.mktemp(NAME)
     before = snapshot(NAME)
     lab("up", "--family", FAMILY, *MACHINES, "--nodes", "2", "--no-snapshot", timeout=UP_SECONDS)
     yield lab

@@ -5,6 +5,7 @@
     ci/bench.py start [--rounds N] [--json FILE]
     ci/bench.py storage [--rounds N] [--json FILE]
     ci/bench.py snapshot [--rounds N] [--nodes N] [--json FILE]
+    ci/bench.py course [--rounds N] [--json FILE]
     ci/bench.py vm [--rounds N] [--nodes N] [--json FILE]
 
 Needs root and the node image (`labctl build`). Its labs are called bench-… and are always taken down.
@@ -27,6 +28,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+import bench_course  # noqa: E402
 import bench_plain  # noqa: E402
 import bench_snapshot  # noqa: E402
 import bench_storage  # noqa: E402
@@ -54,6 +56,7 @@ def main() -> int:
             "start": _bench_start,
             "storage": _bench_storage,
             "snapshot": _bench_snapshot,
+            "course": _bench_course,
             "vm": _bench_vm,
         }[arguments.what](arguments)
     except KeyboardInterrupt:
@@ -69,7 +72,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("what", choices=("up", "start", "storage", "snapshot", "vm"))
+    parser.add_argument("what", choices=("up", "start", "storage", "snapshot", "course", "vm"))
     parser.add_argument("--rounds", type=int, default=5, help="how often each (default: 5)")
     parser.add_argument("--nodes", type=int, default=4, help="how many nodes (default: 4)")
     parser.add_argument("--family", default="auto", help="auto, centos or debian (default: auto)")
@@ -196,6 +199,10 @@ def _bench_storage(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _bench_snapshot(arguments: argparse.Namespace) -> dict[str, Any]:
     return _rounds(arguments, bench_snapshot.measure, bench_snapshot.table)
+
+
+def _bench_course(arguments: argparse.Namespace) -> dict[str, Any]:
+    return _rounds(arguments, bench_course.measure, bench_course.table)
 
 
 def _bench_vm(arguments: argparse.Namespace) -> dict[str, Any]:

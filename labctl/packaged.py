@@ -7,13 +7,13 @@ from typing import Final
 
 from labctl.errors import HostLacks
 
-NAMES: Final = ("compose.yaml", "Containerfile.node", "images")
+NAMES: Final = ("compose.yaml", "Containerfile.node", "images", "docs/errata.md")
 
 _PACKAGE: Final = Path(__file__).resolve().parent
 
 
 def data_file(name: str) -> Path:
-    """The path of compose.yaml, Containerfile.node or images.
+    """The path of compose.yaml, Containerfile.node, images or docs/errata.md.
 
     In a clone (also an editable install) they stand beside the package, a wheel holds them
     in labctl/data.  Raises HostLacks when the installation has lost them.

@@ -181,9 +181,12 @@ def own_accounts(folder: Path) -> None:
 def make_bridge(bridge: Bridge) -> None:
     """A bridge without a spanning tree, which would keep a new port silent for half a minute.
 
+    Its hardware address stays: left to itself a bridge takes that of one of its ports, so when that node's
+    power was cut, no other node reached its BMC before its ARP cache forgot the old one (arp(7)).
     Outgoing packets take the address of the lab's own way out (iptables(8), MASQUERADE).
     """
-    run(["ip", "link", "add", bridge.name, "type", "bridge", "stp_state", "0"], timeout=10)
+    words = ["ip", "link", "add", bridge.name, "address", bridge.mac, "type", "bridge", "stp_state", "0"]
+    run(words, timeout=10)
     run(["ip", "address", "add", bridge.address, "dev", bridge.name], timeout=10)
     run(["ip", "link", "set", bridge.name, "up"], timeout=10)
     if bridge.shared:

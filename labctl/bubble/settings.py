@@ -31,15 +31,16 @@ class Bmc:
 
 @dataclass(frozen=True)
 class Bridge:
-    """A network's bridge for virtual machines: its address with prefix length; outside: it leads out.
+    """A network's bridge: its hardware address, and its address with prefix length.
 
-    shared: containers hang on it, too.
+    outside: it leads virtual machines out.  shared: containers hang on it.
     """
 
     name: str
+    mac: str
     address: str
     outside: bool
-    shared: bool = False
+    shared: bool
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Settings:
     addresses: each node's, by which corosync's other members and iSCSI targets know it.
     storage: name of the driver that serves the shared disks, or none.
     subnets: the lab's own, never to be looked for outside.
-    machines: names of those that are virtual machines.  bridges, libvirtd: for these; else empty.
+    machines: names of those that are virtual machines.  libvirtd: for these; else empty.
     pace: how many times slower they are than under KVM.
     """
 

@@ -57,11 +57,14 @@ def session(lab: Lab, storage: StorageFacts, node: NodeSpec) -> CheckResult:
 def disks(lab: Lab, node: NodeSpec, facts: NodeFacts) -> CheckResult:
     """storage.disks: the node has every disk by its name, in its size, and can read it now."""
     problems = []
+    right = {disk.name: disk.size * MIB for disk in lab.storage.disks}
+    if node.mode == "vm" and sorted(right.values()) == sorted(seen.size for seen in facts.disks.values()):
+        right = {name: seen.size for name, seen in facts.disks.items()}  # its kernel chose the names
     for disk in lab.storage.disks:
         seen = facts.disks.get(disk.name)
         if seen is None:
             problems.append(f"there is no /dev/{disk.name}")
-        elif seen.size != disk.size * MIB:
+        elif seen.size != right[disk.name]:
             problems.append(f"/dev/{disk.name} should have {disk.size} MiB and has {seen.size / MIB:.0f}")
         elif seen.trouble:
             problems.append(f"/dev/{disk.name} cannot be read: {seen.trouble}")
@@ -71,23 +74,40 @@ def disks(lab: Lab, node: NodeSpec, facts: NodeFacts) -> CheckResult:
 
 
 def same(lab: Lab, facts: Facts) -> CheckResult:
-    """storage.same: a name leads to the same disk on every node, by its world-wide name."""
-    problems = []
-    if not any(len(_seen(lab, facts, disk.name)) > 1 for disk in lab.storage.disks):
+    """storage.same: a name leads to the same disk on every node, by its world-wide name.
+
+    The kernel of a virtual machine names disks as it finds them, side by side (sd(4) probes asynchronously);
+    there it is enough that the same disks are there.
+    """
+    seen = {disk.name: _seen(lab, facts, disk.name) for disk in lab.storage.disks}
+    if not any(len(found) > 1 for found in seen.values()):
         return skipped("storage.same", None, "No two nodes have a disk to compare, see storage.disks.")
-    for disk in lab.storage.disks:
-        names: dict[str, list[str]] = {}
-        for node, seen in _seen(lab, facts, disk.name):
-            names.setdefault(seen.wwn, []).append(node)
-        if "" in names:
-            problems.append(f"{disk.name} has no /dev/disk/by-id/wwn- link on {', '.join(names[''])}")
-        elif len(names) > 1:
-            told = "; ".join(f"{wwn} on {', '.join(nodes)}" for wwn, nodes in sorted(names.items()))
-            problems.append(f"{disk.name} is not the same disk everywhere: {told}")
+    of_node: dict[str, set[str]] = {}
+    for found in seen.values():
+        for node, disk in found:
+            of_node.setdefault(node, set()).add(disk.wwn)
+    same_disks = all(disks == next(iter(of_node.values())) for disks in of_node.values())
+    containers = {node.name for node in lab.nodes if node.mode == "container"}
+    problems, otherwise = [], []
+    for name, found in seen.items():
+        nodes_of: dict[str, list[str]] = {}
+        for node, disk in found:
+            nodes_of.setdefault(disk.wwn, []).append(node)
+        told = "; ".join(f"{wwn} on {', '.join(nodes)}" for wwn, nodes in sorted(nodes_of.items()))
+        containers_agree = len({disk.wwn for node, disk in found if node in containers}) < 2
+        if "" in nodes_of:
+            problems.append(f"{name} has no /dev/disk/by-id/wwn- link on {', '.join(nodes_of[''])}")
+        elif len(nodes_of) > 1 and same_disks and containers_agree:
+            otherwise.append(f"{name} is {told}")
+        elif len(nodes_of) > 1:
+            problems.append(f"{name} is not the same disk everywhere: {told}")
     hint = f"labctl exec {lab.nodes[0].name} -- ls -l /dev/disk/by-id"
-    return judged(
-        "storage.same", None, problems, good="Every name leads to one disk, on all nodes.", hint=hint
-    )
+    good = "Every name leads to one disk, on all nodes."
+    if otherwise:
+        good = (
+            f"The same disks on all nodes, under other names ({'; '.join(otherwise)}): use /dev/disk/by-id."
+        )
+    return judged("storage.same", None, problems, good=good, hint=hint)
 
 
 def stranger(lab: Lab, storage: StorageFacts) -> CheckResult:

@@ -274,7 +274,9 @@ def finish(
 
 
 def guide(
-    day: Annotated[str, typer.Argument(metavar="DAY", help="day1, day2, …")] = "day1",
+    day: Annotated[
+        str, typer.Argument(metavar="DAY", help="day1, day2, …; or errata, the slips of the slides.")
+    ] = "day1",
     lang: LangOption = None,
 ) -> int:
     """A day's background in a few pages, in the order of the slides."""

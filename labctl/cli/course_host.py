@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from labctl import run
+from labctl.course.lab_words import in_words
 from labctl.course.place import Place
 from labctl.course.text import Lang
 from labctl.course.variables import of_lab
@@ -71,7 +72,8 @@ def place_of(
 ) -> Place:
     """The course's view of a lab."""
     units = family_words(lab.family)["unit"]
-    return Place(lab, LabHost(lab, places, say, patience), lang, variables(lab), units)
+    host = LabHost(lab, places, lambda line: say(in_words(lang, line)), patience)
+    return Place(lab, host, lang, variables(lab), units)
 
 
 def variables(lab: Lab) -> dict[str, str]:

@@ -45,9 +45,7 @@ def listing(
         for each in exercises:
             record = known.of(each.id)
             state = "done" if record.passed else "open" if known.active == each.id else "todo"
-            lack = session.unmet(each, described)[0] if described else ""
-            for english, key in (("virtual machines", "machines"), ("shared disks", "disks")):
-                lack = lack.replace(english, say(tongue, key)) if not as_json else lack
+            lack = session.unmet(each, described, "en" if as_json else tongue)[0] if described else ""
             documents.append(
                 {"id": each.id, "title": each.title.of(tongue), "state": state, "hints": record.hints,
                  "solved": record.solved, "needs": lack}
@@ -61,6 +59,10 @@ def listing(
         console.document({"lab": lab, "active": known.active, "exercises": documents})
     elif described is None:
         console.line(console.command(f"labctl up{lab_flag(lab)}, labctl exercise day1{lab_flag(lab)}"))
+    else:
+        flag = lab_flag(lab)
+        words = {"day": f"labctl exercise day1{flag}", "one": f"labctl exercise day1/ssh{flag}"}
+        console.line(console.command(say(tongue, "begin", **words)))
     return OK
 
 

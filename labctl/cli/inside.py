@@ -47,7 +47,7 @@ def execute(
     command: Annotated[list[str] | None, typer.Argument(metavar="-- COMMAND [ARG]…")] = None,
     lab: LabOption = DEFAULT_LAB,
 ) -> int:
-    """Run a command as root in a node; its exit code is ours."""
+    """Run a command as root in a node, a shell when none is given; its exit code is ours."""
     require_root("exec")
     places, bubble = require_running(lab)
     known = known_lab(places)

@@ -64,7 +64,7 @@ def status(
     for text in _storage_lines(document):
         console.line(text)
     for port, _, address, inside in bubble.forwards(places) if document["state"] != "stopped" else ():
-        console.line(f"127.0.0.1:{port} → {address}:{inside}")
+        console.line(f"from this host: 127.0.0.1:{port} leads to {address}:{inside}")
     return OK
 
 

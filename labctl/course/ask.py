@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree as ET
@@ -13,6 +14,7 @@ from labctl.course.judge import Scene, result, silent
 from labctl.course.kinds import Asked, Cib, Command, Login, PortOpen, Restored
 from labctl.course.knock import knock
 from labctl.course.place import Place
+from labctl.engine.base import TIMEOUT_CODES
 from labctl.errors import LabError
 from labctl.probe.facts import NodeFacts
 
@@ -52,17 +54,25 @@ def _each(scene: Scene, check: Asked, one: Callable[[str], list[str]]) -> list[C
 def _command(place: Place, scene: Scene, check: Command, node: str) -> list[str]:
     command = place.fill(check.run)
     shown = command if "\n" not in command and len(command) <= 60 else ""
+    began = time.monotonic()
     try:
         told = place.node(node).run(["bash", "-c", command], timeout=check.timeout, check=False)
     except LabError as error:
         return [scene.say("silent", node=node, reason=error.message)]
+    if told.rc in TIMEOUT_CODES and time.monotonic() - began >= check.timeout:
+        # It says nothing about the lab, whatever the check takes such an end for.
+        return [scene.say("too-late" if shown else "script-late", run=shown, seconds=f"{check.timeout:.0f}")]
     if check.rc is not None and told.rc != check.rc:
-        return [_found(scene, check, shown, told.stderr.strip() or told.stdout.strip(), told.rc)]
+        return [_found(place, check, shown, told.stderr.strip() or told.stdout, told.rc)]
     return (
-        [_found(scene, check, shown, told.stdout.strip(), None)]
-        if any(_differs(place, check, told.stdout))
-        else []
+        [_found(place, check, shown, told.stdout, None)] if any(_differs(place, check, told.stdout)) else []
     )
+
+
+def _wanted(place: Place, check: Command) -> str:
+    """What the output should be or hold, where that is one line; else ""."""
+    right = place.fill(check.contains or check.equals or "", shell=False).strip()
+    return "" if "\n" in right else right
 
 
 def _differs(place: Place, check: Command, output: str) -> Iterator[bool]:
@@ -79,17 +89,19 @@ def _differs(place: Place, check: Command, output: str) -> Iterator[bool]:
         yield re.search(filled(check.matches), output, re.DOTALL | re.MULTILINE) is None
 
 
-def _found(scene: Scene, check: Command, shown: str, said: str, rc: int | None) -> str:
+def _found(place: Place, check: Command, shown: str, said: str, rc: int | None) -> str:
     if check.found is not None:
-        return check.found.of(scene.lang)
-    text = " | ".join(said.splitlines())
+        return check.found.of(place.lang)
+    text = " | ".join(said.strip().splitlines())
     text = text if len(text) <= LONGEST else f"…{text[-LONGEST:]}"
     if rc is not None:
         ended = f"{rc} ({text})" if text else rc
-        return scene.say("exit" if shown else "script-exit", run=shown, right=check.rc, found=ended)
+        return place.say("exit" if shown else "script-exit", run=shown, right=check.rc, found=ended)
+    if shown and (right := _wanted(place, check)):
+        return place.say("output-wanted", run=shown, right=right, found=text or place.say("nothing"))
     if text:
-        return scene.say("output" if shown else "script-output", run=shown, found=text)
-    return scene.say("no-output" if shown else "script-nothing", run=shown)
+        return place.say("output" if shown else "script-output", run=shown, found=text)
+    return place.say("no-output" if shown else "script-nothing", run=shown)
 
 
 def _login(place: Place, scene: Scene, check: Login, name: str) -> list[str]:

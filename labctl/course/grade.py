@@ -21,7 +21,7 @@ from labctl.probe.gather import gather
 from labctl.wait import wait_until
 
 PROBE_SECONDS = 15.0
-SETTLE_SECONDS = 150.0
+SETTLE_SECONDS, SETTLE_AT_MOST = 150.0, 600.0
 BOOT_SECONDS = 180.0
 # How long after its start a thing may still change by itself, where nothing is emulated.
 CLUSTER_STARTS, CHRONY_STARTS, NODE_STARTS = 60.0, 20.0, 40.0
@@ -127,7 +127,12 @@ def _settled(place: Place, exercise: Exercise, checks: Sequence[Check], say: Say
         return not reason
 
     with contextlib.suppress(TimedOut):  # then it is judged as it is
-        wait_until("the lab to come to rest", at_rest, timeout=SETTLE_SECONDS * place.engine.pace, every=0.3)
+        wait_until(
+            "the lab to come to rest",
+            at_rest,
+            timeout=min(SETTLE_SECONDS * place.engine.pace, SETTLE_AT_MOST),
+            every=0.3,
+        )
     return results
 
 
@@ -147,12 +152,15 @@ def still_booting(place: Place, scene: Scene) -> list[str]:
         for name, fact in scene.facts.items()
         if isinstance(fact, NodeFacts) and fact.uptime < NODE_STARTS * scene.pace
     ]
-    found = []
-    for name in young:
+
+    def is_booting(name: str) -> bool:
         with contextlib.suppress(LabError):
             told = place.node(name).run(["systemctl", "is-system-running"], timeout=10, check=False)
-            found += [name] if told.stdout.strip() in ("initializing", "starting") else []
-    return found
+            return told.stdout.strip() in ("initializing", "starting")
+        return False
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return [name for name, yes in zip(young, pool.map(is_booting, young), strict=True) if yes]
 
 
 def unsettled(scene: Scene, wrong: Iterable[Check], booting: Sequence[str] = ()) -> str:

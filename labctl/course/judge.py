@@ -67,7 +67,7 @@ def result(scene: Scene, check: Base, node: str | None, problems: list[str]) -> 
 
 def of_lab(lab: str, command: str) -> str:
     """A labctl command with the option that names the lab, unless that is the default one."""
-    if not command.startswith("labctl "):
+    if not command.startswith("labctl ") or command.endswith("--help"):  # a group has no --lab of its own
         return command
     before, dashes, after = command.partition(" -- ")
     return f"{before}{lab_flag(lab)}{dashes}{after}"

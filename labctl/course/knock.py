@@ -5,10 +5,14 @@ The two scripts run in nodes, alone with the standard library of Python 3.9.
 
 from __future__ import annotations
 
-from labctl.engine.base import Node
+from labctl.engine.base import TIMEOUT_CODES, Node
 from labctl.errors import LabError
 
-# Binds first and then goes to the background, so that its end says that it listens. Ends by itself.
+SECONDS = 15.0
+SLOW = f"no answer within {SECONDS:.0f} s"
+
+# Binds first and then goes to the background, so that its end says that it listens. Ends at the first
+# knock, else by itself: late enough for a busy host, where the way into a node takes seconds.
 LISTEN = """
 import errno, os, select, socket, sys, time
 udp, port = sys.argv[1] == "udp", int(sys.argv[2])
@@ -24,7 +28,7 @@ if os.fork():
 os.setsid()
 null = os.open(os.devnull, os.O_RDWR)
 [os.dup2(null, fd) for fd in (0, 1, 2)]
-end = time.monotonic() + 4
+end = time.monotonic() + 20
 while time.monotonic() < end:
     if select.select([s], [], [], 0.5)[0]:
         if udp:
@@ -38,7 +42,7 @@ KNOCK = """
 import socket, sys
 udp, address, port = sys.argv[1] == "udp", sys.argv[2], int(sys.argv[3])
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM if udp else socket.SOCK_STREAM)
-s.settimeout(0.7)
+s.settimeout(1.5)
 last = None
 for _ in range(2):
     try:
@@ -59,11 +63,15 @@ print(last)
 def knock(source: Node, target: Node, address: str, port: int, protocol: str) -> tuple[str, str]:
     """("open", ""), ("closed", what was met) or ("untried", why not). Raises nothing."""
     try:
-        listening = target.run(["python3", "-c", LISTEN, protocol, str(port)], timeout=10, check=False)
+        listening = target.run(["python3", "-c", LISTEN, protocol, str(port)], timeout=SECONDS, check=False)
         if not listening.ok:
-            return "untried", listening.stderr.strip()
-        answer = source.run(["python3", "-c", KNOCK, protocol, address, str(port)], timeout=10, check=False)
+            return "untried", SLOW if listening.rc in TIMEOUT_CODES else listening.stderr.strip()
+        answer = source.run(
+            ["python3", "-c", KNOCK, protocol, address, str(port)], timeout=SECONDS, check=False
+        )
     except LabError as error:
         return "untried", error.message
+    if answer.rc in TIMEOUT_CODES:
+        return "untried", SLOW
     said = answer.stdout.strip() or answer.stderr.strip()
     return ("open", "") if said == "open" else ("closed", said)

@@ -13,6 +13,8 @@ from labctl.course.grade import booted, gathered
 from labctl.course.place import Place
 from labctl.course.progress import Progress
 from labctl.course.steps import Done, run_steps
+from labctl.course.text import Lang
+from labctl.course.words import say
 from labctl.errors import BadFile, UsageError
 from labctl.lab.model import Lab
 from labctl.places import LabPlaces, lab_flag
@@ -25,14 +27,15 @@ MANY_NODES = "labctl down{lab} && labctl up{lab} --nodes {count}"
 Say = Callable[[str], None]
 
 
-def unmet(exercise: Exercise, lab: Lab) -> tuple[str, str]:
+def unmet(exercise: Exercise, lab: Lab, lang: Lang = "en") -> tuple[str, str]:
     """(what the lab has not got for this exercise, the command that gives it); ("", "") when all is there."""
     flag = lab_flag(lab.name)
     if lab.has_containers and (needs := sorted(OF_A_VM.intersection(exercise.needs))):
-        what = "virtual machines" if needs == ["vm"] else f"virtual machines ({', '.join(needs)})"
-        return what, f"labctl down{flag} && labctl up{flag} --mode vm"
+        what = say(lang, "machines")
+        named = what if needs == ["vm"] else f"{what} ({', '.join(needs)})"
+        return named, f"labctl down{flag} && labctl up{flag} --mode vm"
     if "block" in exercise.needs and lab.storage.driver == "none":
-        return "shared disks", f"labctl down{flag} && labctl up{flag} --storage auto"
+        return say(lang, "disks"), f"labctl down{flag} && labctl up{flag} --storage auto"
     missing = [name for name in exercise.nodes if name not in {node.name for node in lab.nodes}]
     if missing:
         return ", ".join(missing), MANY_NODES.format(lab=flag, count=len(exercise.nodes))

@@ -13,11 +13,11 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "should": ("{what} should be {right} and is {found}", "{what}: {right}이어야 하는데 현재 {found}입니다"),
     "resolves": (
         "{what} should lead to {right} and leads to {found}",
-        "{what}: {right}(으)로 연결되어야 하는데 현재 {found}(으)로 연결됩니다",
+        "{what}의 주소가 {right}이어야 하는데 현재 {found}입니다",
     ),
     "resolves-not": (
         "the name {what} is not known here (it should lead to {right})",
-        "{what}: 이름을 찾을 수 없습니다({right}(으)로 연결되어야 합니다)",
+        "{what}: 이름을 찾을 수 없습니다({right} 주소가 필요합니다)",
     ),
     "no-address": (
         "{what} should have {right} and has no address",
@@ -48,8 +48,8 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     ),
     "no-chrony": ("chronyd does not answer", "chronyd가 응답하지 않습니다"),
     "no-source": (
-        "chronyd has no source {server} ({address}); it has {found}",
-        "chronyd에 {server}({address}) 소스가 없습니다. 현재 소스: {found}",
+        "chronyd has no source {server} ({address}); it has {found} (a changed file counts after a restart)",
+        "chronyd에 {server}({address}) 소스가 없습니다. 현재: {found}(바꾼 파일은 재시작해야 반영됩니다)",
     ),
     "not-selected": (
         "chronyd knows {server} but is not synchronised to it yet (state {found}); without iburst: minutes",
@@ -95,6 +95,18 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "`{run}`: 종료 코드가 {right}이어야 하는데 {found}입니다",
     ),
     "output": ("`{run}` says: {found}", "`{run}`의 출력: {found}"),
+    "output-wanted": (
+        "`{run}` should say {right} and says: {found}",
+        "`{run}`의 출력에 {right}이(가) 있어야 하는데 현재 출력: {found}",
+    ),
+    "too-late": (
+        "`{run}` did not end within {seconds} s, the lab is busy: check again",
+        "`{run}`이(가) {seconds}초 안에 끝나지 않았습니다. 랩이 바쁜 것이니 다시 확인해 보세요",
+    ),
+    "script-late": (
+        "the command behind this check did not end within {seconds} s, the lab is busy: check again",
+        "확인 명령이 {seconds}초 안에 끝나지 않았습니다. 랩이 바쁜 것이니 다시 확인해 보세요",
+    ),
     "script-output": ("the command behind this check says: {found}", "확인 명령의 출력: {found}"),
     "script-nothing": ("the command behind this check says nothing", "확인 명령의 출력이 없습니다"),
     "script-exit": (
@@ -144,7 +156,7 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "settling": ("waiting: {reason}", "기다리는 중: {reason}"),
     "settle-cluster": ("the cluster is still at work", "클러스터가 아직 작업 중입니다"),
     "settle-time": ("chronyd has just been started", "chronyd가 방금 시작되었습니다"),
-    "settle-slow": ("{node} answers slowly", "{node}의 응답이 느립니다"),
+    "settle-slow": ("slow to answer: {node}", "{node}의 응답이 느립니다"),
     "settle-boot": ("{node} has just been switched on", "{node}이(가) 방금 켜졌습니다"),
     "rebooting": ("proof: rebooting {node}", "증명: {node} 재부팅 중"),
     "proving": ("proof: {point}", "증명: {point}"),
@@ -165,6 +177,10 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "background": (
         "New to this? `{guide}` is the day's background.",
         "처음이라면 `{guide}`로 이 날의 배경 지식을 읽어 보세요.",
+    ),
+    "begin": (
+        "Begin: `{day}` takes the day's next one, `{one}` any; the lab is put to its start.",
+        "시작: 그 날의 다음 실습은 `{day}`, 원하는 실습은 `{one}`입니다. 랩은 그 실습의 시작 상태가 됩니다.",
     ),
     "hint-of": ("Hint {number} of {count}: {text}", "힌트 {number}/{count}: {text}"),
     "no-more-hints": (

@@ -18,6 +18,8 @@ from labctl.run import Result
 if TYPE_CHECKING:  # pydantic takes a fifth of a second, and the lab's own daemon needs none of it
     from labctl.lab.model import Lab, NodeSpec
 
+TIMEOUT_CODES = (124, 137)  # a run that was cut off: timeout(1) ran out, and the KILL after it
+
 
 class State(StrEnum):
     """The state of a node's machine, as its power lamp would show it."""

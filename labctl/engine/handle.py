@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Generic, Protocol, TypeVar
 
-from labctl.engine.base import File
+from labctl.engine.base import TIMEOUT_CODES, File
 from labctl.errors import CommandFailed, TimedOut
 from labctl.run import Result
-
-TIMEOUT_CODES = (124, 137)  # timeout(1): it ran out, and the KILL after it
 
 
 class Files(Protocol):

@@ -122,7 +122,7 @@ class LibvirtEngine(Link):
 
     def start(self, name: str) -> None:
         found = self._domain(name)
-        self._require_room()
+        self._require_room(name)
         with self._errors(f"libvirt refused to start {name}"):
             state = self._state_of(found)
             if state is State.FROZEN:
@@ -177,9 +177,13 @@ class LibvirtEngine(Link):
             self._domain(name).suspend()
 
     def thaw(self, name: str) -> None:
-        self._require_room()
+        self._require_room(name)
+        found = self._domain(name)
         with self._errors(f"libvirt refused to thaw {name}"):
-            self._domain(name).resume()
+            was_full = binding().VIR_DOMAIN_DISK_ERROR_NO_SPACE in found.diskErrors().values()
+            found.resume()
+        if was_full:
+            self._require_going(found, name)
 
     def keep_memory(self, name: str, file: Path) -> None:
         """Write what a frozen machine holds, its devices' states included, to a file; it stays frozen.
@@ -201,7 +205,7 @@ class LibvirtEngine(Link):
 
         Its disk must be what it was at that moment.
         """
-        self._require_room()
+        self._require_room(name)
         with self._errors(f"libvirt does not wake {name}"):
             self._connection().restoreFlags(str(file), None, binding().VIR_DOMAIN_SAVE_PAUSED)
 

@@ -10,10 +10,12 @@ from typing import Any
 
 from labctl.engine.base import State
 from labctl.engine.libvirt_binding import binding
-from labctl.errors import ActionFailed, HostLacks, LabError
+from labctl.errors import ActionFailed, HostLacks, LabError, TimedOut
 from labctl.places import LabPlaces
+from labctl.wait import wait_until
 
 ROOM = 64 * 1024**2  # bytes that must be free before a machine goes on
+STOPS_AGAIN = 2.0  # s; a write that found no room is repeated as soon as the machine goes on
 
 
 class Link:
@@ -32,9 +34,11 @@ class Link:
                 self._connected = None
 
     def _connection(self) -> Any:
+        api = binding()
         with self._lock:
-            if self._connected is None or not self._connected.isAlive():
-                api = binding()
+            if self._connected is not None and not self._answers():
+                self._connected = None
+            if self._connected is None:
                 api.registerErrorHandler(lambda *_: None, None)  # it would print what is raised anyway
                 try:
                     self._connected = api.open(self._places.libvirt_uri)
@@ -45,6 +49,13 @@ class Link:
                         mend=f"labctl up --lab {self._places.lab}",
                     ) from None
             return self._connected
+
+    def _answers(self) -> bool:
+        """Whether libvirtd is still the one of this connection; isAlive() notices an end only at a call."""
+        try:
+            return bool(self._connected.isAlive() and self._connected.getLibVersion())
+        except binding().libvirtError:
+            return False
 
     def _found(self, name: str) -> Any | None:
         api, connection = binding(), self._connection()
@@ -88,12 +99,27 @@ class Link:
             f"{what}.", details=str(error), mend=f"labctl logs --lab {self._places.lab}"
         )  # fmt: skip
 
-    def _require_room(self) -> None:
+    def _require_room(self, name: str) -> None:
         """A machine whose write meets a full disk stands still; going on needs room first."""
-        free = shutil.disk_usage(self._places.root).free
+        folder = self._places.vms / name
+        free = shutil.disk_usage(folder if folder.is_dir() else self._places.root).free
         if free < ROOM:
-            raise HostLacks(
-                f"The disk below {self._places.root} is full ({free // 1024**2} MiB free), so a machine "
-                "would stop at its next write.",
-                mend="make room, then labctl up",
+            raise self._full(name)
+
+    def _require_going(self, found: Any, name: str) -> None:
+        """QEMU repeats the write at once; a machine that found no room then stands still again."""
+        with contextlib.suppress(TimedOut):
+            wait_until(
+                f"{name} to stop",
+                lambda: self._state_of(found) is State.FROZEN,
+                timeout=STOPS_AGAIN,
+                every=0.1,
             )
+            raise self._full(name)
+
+    def _full(self, name: str) -> LabError:
+        return HostLacks(
+            f"The disk that {name} writes to is full, so it stands still at its next write.",
+            details=f"Its file is below {self._places.vms / name}.",
+            mend="make room, then labctl up",
+        )

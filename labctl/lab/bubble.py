@@ -11,7 +11,7 @@ from pathlib import Path
 import labctl
 from labctl.bubble.settings import Bmc, Bridge, Forward, Settings
 from labctl.engine.base import Engine
-from labctl.engine.container import bridge_name
+from labctl.engine.container import bridge_name, mac
 from labctl.engine.podman import PodmanEngine, network_document
 from labctl.errors import HostLacks
 from labctl.host.limits import container_limits
@@ -80,8 +80,7 @@ def prepare(lab: Lab, places: LabPlaces, images: Path, ground: Ground | None = N
     storage, containers = places.conf / "storage.conf", places.conf / "containers.conf"
     storage.write_text(STORAGE_CONF.format(graphroot=places.storage, images=images))
     containers.write_text(CONTAINERS_CONF.format(networks=places.networks))
-    mixed = ground is not None and not ground.alone
-    if mixed:
+    if lab.has_containers:
         _write_networks(lab, places)
     return Settings(
         lab=lab.name,
@@ -107,14 +106,14 @@ def prepare(lab: Lab, places: LabPlaces, images: Path, ground: Ground | None = N
         storage=lab.storage.driver,
         subnets=[str(network.subnet) for network in lab.networks],
         machines=sorted(ground.names) if ground else [],
-        bridges=_bridges(lab, shared=mixed) if ground else [],
+        bridges=_bridges(lab),
         libvirtd=_libvirtd(places) if ground else [],
         pace=ground.pace if ground else 1.0,
     )
 
 
 def _write_networks(lab: Lab, places: LabPlaces) -> None:
-    """podman's networks on the bridges that machines use, too.
+    """podman's networks on the bubble's bridges, which machines use, too.
 
     As files: asked by its API, podman refuses a subnet that a bridge of the bubble has already.
     """
@@ -124,16 +123,21 @@ def _write_networks(lab: Lab, places: LabPlaces) -> None:
         document |= {"id": hashlib.sha256(name.encode()).hexdigest(), "ipv6_enabled": False}
         path = places.networks / f"{name}.json"
         if not path.exists():
-            path.write_text(json.dumps(document, indent=1) + "\n")
+            # In one step: podman passes over a file that an interrupted labctl left half written.
+            temporary = path.with_suffix(".new")
+            temporary.write_text(json.dumps(document, indent=1) + "\n")
+            temporary.replace(path)
 
 
-def _bridges(lab: Lab, *, shared: bool) -> list[Bridge]:
+def _bridges(lab: Lab) -> list[Bridge]:
     return [
         Bridge(
             bridge_name(network.name),
+            mac("bridge", network.name),
             f"{network.bridge}/{network.subnet.prefixlen}",
-            not network.internal and has_outside(),
-            shared,
+            # Containers are led out by netavark.
+            outside=lab.has_machines and not network.internal and has_outside(),
+            shared=lab.has_containers,
         )
         for network in lab.networks
     ]

@@ -72,12 +72,17 @@ def create(
     with lock.held(places.lab, what, patience=patience, on_wait=say):
         name = new_name(places, wanted)
         clear_leftovers(places)
-        if freeze.thaw_if_left(places):
-            say("the lab was left frozen by a snapshot that was killed; it goes on")
-        if bubble.find(places) and memory.go_on_if_left(places):
-            say("the machines were held still by a snapshot that was killed; they go on")
+        let_go_on(places, say)
         swap.finish_interrupted(places)
         return _take(lab, places, name, note, say, fast=False)
+
+
+def let_go_on(places: LabPlaces, say: Say) -> None:
+    """Let a lab go on that a killed create() left standing still. Only for who holds the lab's lock."""
+    if freeze.thaw_if_left(places):
+        say("the lab was left frozen by a snapshot that was killed; it goes on")
+    if bubble.find(places) and memory.go_on_if_left(places):
+        say("the machines were held still by a snapshot that was killed; they go on")
 
 
 def label_end_state(lab: Lab, places: LabPlaces, until: Until, *, say: Say) -> Snapshot | None:
@@ -102,7 +107,9 @@ def keep_again(lab: Lab, places: LabPlaces, name: str, *, say: Say) -> Snapshot:
 
     Only for who holds the lab's lock. Raises what create() raises; then the old one is still there.
     """
-    return _take(lab, places, name, BY_COURSE, say, fast=True)
+    made = _take(lab, places, name, BY_COURSE, say, fast=True)
+    clear_leftovers(places)
+    return made
 
 
 # -- taking one ----------------------------------------------------------------------------
@@ -139,7 +146,6 @@ def _take(lab: Lab, places: LabPlaces, name: str, note: str, say: Say, *, fast: 
         if name in names(places):
             folder(places, name).rename(places.snapshots / f".{name}.deleted")
         partial.rename(folder(places, name))
-        clear_leftovers(places)
         return made
     except BaseException as error:
         with contextlib.suppress(OSError):

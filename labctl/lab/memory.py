@@ -106,7 +106,10 @@ def size(folder: Path) -> int:
 
 
 def together(act: Callable[[str], None], names: Sequence[str]) -> None:
-    """Do it for all names side by side; raises the first error when all have ended."""
+    """Do it for all names side by side; raises the first error when all have ended.
+
+    Not apply's: that gives up every wait at Ctrl-C, and here machines are still to be let go on.
+    """
     with ThreadPoolExecutor(max_workers=max(1, min(len(names), 16))) as pool:
         list(pool.map(act, names))
 

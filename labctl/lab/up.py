@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labctl.bubble import freeze
 from labctl.bubble import start as bubble
 from labctl.cluster import secrets
 from labctl.errors import ActionFailed
@@ -138,10 +137,7 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
 
 def _finish_what_was_killed(places: LabPlaces, progress: Progress) -> None:
     """A snapshot or a restore that was killed half-way."""
-    if freeze.thaw_if_left(places):
-        progress.say("the lab was left frozen by a snapshot that was killed; it goes on")
-    if bubble.find(places) and memory.go_on_if_left(places):
-        progress.say("the machines were held still by a snapshot that was killed; they go on")
+    capture.let_go_on(places, progress.say)
     if places.root.is_dir() and swap.finish_interrupted(places):
         progress.say("finished the restore that was killed")
 

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from labctl.engine.base import Engine, State
+from labctl.engine.base import TIMEOUT_CODES, Engine, State
 from labctl.errors import LabError
 from labctl.lab.model import Lab, NodeSpec
 from labctl.probe.facts import Facts, NodeFacts, ProbeFailure, parse_node
@@ -143,7 +143,7 @@ def _probe(
     after = time.time()
     if not result.ok:
         last = (result.stderr.strip() or "no output").splitlines()[-1]
-        slow = f" within {timeout:.0f} s" if result.rc in (124, 137) else ""
+        slow = f" within {timeout:.0f} s" if result.rc in TIMEOUT_CODES else ""
         reason = f"the probe did not end well{slow} (exit code {result.rc}): {last}"
         return ProbeFailure(name, State.ON.value, reason)
     try:

@@ -216,10 +216,16 @@ def look(request: Mapping[str, Any]) -> dict[str, Any]:
     """The whole document."""
     pace = request.get("pace", 1.0)  # a slow machine's tools get longer
     # First of all: gather narrows the node's clock down between its own two readings.
-    started, side = time.time(), dict[str, Any]()
-    asked = threading.Thread(target=lambda: side.update(reach=ping(request["ping"], PING_TIMEOUT * pace)))
-    outside = threading.Thread(target=lambda: side.update(outside=nameserver_answers(PING_TIMEOUT * pace)))
-    threads = [asked, *([outside] if request["outside"] else [])]
+    started = time.time()
+    side: dict[str, Any] = {"reach": {}, "names": {}, "outside": None}
+    patience = PING_TIMEOUT * pace
+    threads = [
+        threading.Thread(target=lambda: side.update(reach=ping(request["ping"], patience))),
+        # Beside the programs: a name that nobody knows takes as long as the name server does.
+        threading.Thread(target=lambda: side.update(names=resolve(request["names"]))),
+    ]
+    if request["outside"]:
+        threads.append(threading.Thread(target=lambda: side.update(outside=nameserver_answers(patience))))
     for thread in threads:
         thread.start()
     bmc_password = request["bmcs"][0]["password"] if request["bmcs"] else ""
@@ -237,7 +243,6 @@ def look(request: Mapping[str, Any]) -> dict[str, Any]:
         "uptime": _age_of_pid1(),
         "monotonic": time.clock_gettime(time.CLOCK_MONOTONIC),
         "os": _lines("/etc/os-release"),
-        "names": resolve(request["names"]),
         "mounts": _mounts(),
         "root": {"total": root.f_blocks * root.f_frsize, "free": root.f_bavail * root.f_frsize},
         "pcs_hosts": pcs_hosts(),
@@ -247,8 +252,8 @@ def look(request: Mapping[str, Any]) -> dict[str, Any]:
         "commands": outputs,
     }
     for thread in threads:
-        thread.join(2 * PING_TIMEOUT * pace)
-    return {**document, "outside": None, "reach": {}, **side, "started": started, "ended": time.time()}
+        thread.join(2 * patience)
+    return {**document, **side, "started": started, "ended": time.time()}
 
 
 def _age_of_pid1() -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,19 @@ from labctl.places import state_root
 from tests.lab.driver import FAMILY, Driver, labctl
 
 MakeLab = Callable[[str], Driver]
+LOG_TAIL = 4000  # bytes of each log of a lab that a failure shows
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the labs' own daemons said stands below a failure: the labs are gone when somebody reads it."""
+    report = yield
+    if report.failed:
+        for log in sorted(state_root().glob("labs/t-*/log/*.log")):
+            with suppress(OSError):
+                said = log.read_bytes()[-LOG_TAIL:].decode(errors="replace")
+                report.sections.append((f"{log.parts[-3]}: {log.name}", said))
+    return report
 
 
 def sweep() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from labctl.engine.base import State
+from labctl.engine.container import mac
 from tests.lab.driver import ALL, FQDN, Driver
 
 BMC = ("ipmitool", "-I", "lanplus", "-H", "192.168.122.1", "-U", "centos", "-N", "5", "-R", "1")
@@ -15,6 +18,13 @@ def test_every_bmc_answers_from_a_node(calm: Driver, asked_from: str) -> None:
     for port in range(7751, 7755):
         said = calm.on(asked_from, *BMC, "-p", str(port), "-P", "centos", "chassis", "power", "status").stdout
         assert said.strip() == "Chassis Power is on"
+
+
+def test_the_bmcs_way_stays_when_a_node_goes(calm: Driver) -> None:
+    """A bridge left to itself bears the address of one of its ports, and changes it when that port goes."""
+    calm.on("node1", "ping", "-c", "1", "-W", "5", "192.168.122.1")
+    [known] = json.loads(calm.on("node1", "ip", "-json", "neigh", "show", "192.168.122.1").stdout)
+    assert known["lladdr"] == mac("bridge", "default")
 
 
 def test_a_wrong_password_is_refused(calm: Driver) -> None:

@@ -14,7 +14,7 @@ import pytest
 from labctl.bubble import freeze
 from labctl.engine.base import State
 from labctl.errors import BUSY, HOST_LACKS, INTERRUPTED, USAGE
-from labctl.run import Result, run
+from labctl.run import run
 from labctl.wait import wait_until
 from tests.lab.driver import ALL, PATIENCE, ROOT, Begun, Driver, labctl, refused
 
@@ -28,32 +28,17 @@ def kept(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive
     lab = Driver(NAME)
     lab.log = tmp_path_factory.mktemp(NAME)
     lab.up("--nodes", "4")
-    assert listed(lab) == ["fresh"]
-    snapshot(lab, "delete", "fresh")
+    assert lab.snapshots() == ["fresh"]
+    lab.snapshot("delete", "fresh")
     lab.on("node2", "sh", "-c", "echo before >/root/kept; chmod 600 /root/kept; chown 1:2 /root/kept")
     lab.on(
         "node2", "sh", "-c", "mkdir -p /usr/share/empty/made; ln /root/kept /root/twin; rm -r /usr/share/bug"
     )
     lab.on("node1", "pcs", "resource", "create", "kept", "ocf:pacemaker:Dummy", "--wait=60")
     write_disk(lab, b"before")
-    snapshot(lab, "create", BASE, "--note", "a word")
+    lab.snapshot("create", BASE, "--note", "a word")
     yield lab
     lab.down()
-
-
-def snapshot(lab: Driver, verb: str, *words: str, check: bool = True) -> Result:
-    return labctl("snapshot", verb, *words, "--lab", lab.name, check=check)
-
-
-def begin(lab: Driver, verb: str, *words: str) -> Begun:
-    argv = [sys.executable, "-m", "labctl", "snapshot", verb, *words, "--lab", lab.name]
-    return Begun(argv, lab.log / "snapshot.log", None)
-
-
-def listed(lab: Driver) -> list[str]:
-    told = json.loads(snapshot(lab, "list", "--json").stdout)
-    assert told["damaged"] == []
-    return [one["name"] for one in told["snapshots"]]
 
 
 def disk(lab: Driver) -> Path:
@@ -101,14 +86,14 @@ def await_thawed(lab: Driver) -> None:
 
 
 def test_the_list_tells_what_it_is(kept: Driver) -> None:
-    [told] = json.loads(snapshot(kept, "list", "--json").stdout)["snapshots"]
+    [told] = json.loads(kept.snapshot("list", "--json").stdout)["snapshots"]
     assert told["name"] == BASE
     assert told["quorate"] is True
     assert list(told["nodes"]) == list(ALL)
     assert told["note"] == "a word"
     assert 1024**2 < told["size"] < 512 * 1024**2, "holes count as bytes, or nothing does"
     assert told["frozen"] > 0
-    assert BASE in snapshot(kept, "list").stdout
+    assert BASE in kept.snapshot("list").stdout
 
 
 def test_everything_comes_back(kept: Driver) -> None:
@@ -120,7 +105,7 @@ def test_everything_comes_back(kept: Driver) -> None:
     kept.on("node1", "pcs", "resource", "delete", "kept")
     kept.on("node1", "pcs", "property", "set", "maintenance-mode=true")
     write_disk(kept, b"after.")
-    told = json.loads(snapshot(kept, "restore", BASE, "--json").stdout)
+    told = json.loads(kept.snapshot("restore", BASE, "--json").stdout)
     assert told["quorate"] is True
     assert {stage["name"] for stage in told["stages"]} >= {"restore", "bubble", "nodes"}
     kept.await_online(*ALL)
@@ -145,7 +130,7 @@ def test_a_lab_that_is_broken_in_every_way(kept: Driver) -> None:
     kept.engine.freeze("node4")
     kept.on("node1", "rm", "-rf", "/etc/corosync", "/var/lib/pacemaker", "/usr/bin/systemctl")
     kept.places.record.write_text("no json")
-    snapshot(kept, "restore", BASE)
+    kept.snapshot("restore", BASE)
     kept.await_online(*ALL)
     assert kept.on("node2", "cat", "/root/kept").stdout == "before\n"
 
@@ -153,11 +138,11 @@ def test_a_lab_that_is_broken_in_every_way(kept: Driver) -> None:
 def test_a_lab_that_does_not_run(kept: Driver) -> None:
     run(["kill", "-KILL", str(kept.bubble().init)], timeout=10)
     wait_until("the lab to end", lambda: not kept.runs(), timeout=PATIENCE)
-    snapshot(kept, "create", "switched-off")
-    snapshot(kept, "restore", "switched-off")
+    kept.snapshot("create", "switched-off")
+    kept.snapshot("restore", "switched-off")
     kept.await_online(*ALL)
-    snapshot(kept, "delete", "switched-off")
-    assert listed(kept) == [BASE]
+    kept.snapshot("delete", "switched-off")
+    assert kept.snapshots() == [BASE]
 
 
 def test_a_fresh_lab_is_a_restore_away(image: str, tmp_path: Path) -> None:
@@ -168,8 +153,8 @@ def test_a_fresh_lab_is_a_restore_away(image: str, tmp_path: Path) -> None:
         lab.on("node1", "touch", "/root/made-since")
         # On to a cluster: that is no state reached from nothing, and gets no label.
         assert lab.up_json("--until", "cluster")["changed"] is True
-        assert listed(lab) == ["fresh-nodes"]
-        told = json.loads(snapshot(lab, "restore", "fresh-nodes", "--json").stdout)
+        assert lab.snapshots() == ["fresh-nodes"]
+        told = json.loads(lab.snapshot("restore", "fresh-nodes", "--json").stdout)
         assert told["quorate"] is False
         assert lab.on("node1", "ls", "/root").stdout == ""
         assert not lab.member("node1").conf
@@ -183,39 +168,39 @@ def test_a_disk_that_is_written_to_all_the_time(kept: Driver) -> None:
     writer = "while :; do dd if=/dev/zero of=/dev/sdd bs=1M count=64 oflag=direct status=none; done"
     kept.on("node1", "systemd-run", "--quiet", "--unit=writer", "sh", "-c", f"test -b /dev/sdd && {writer}")
     try:
-        snapshot(kept, "create", "busy")
+        kept.snapshot("create", "busy")
         assert kept.on("node1", "systemctl", "is-active", "writer").stdout == "active\n"
     finally:
         kept.on("node1", "systemctl", "stop", "writer", check=False)
     assert fencings(kept) == before
     kept.await_online(*ALL)
-    snapshot(kept, "delete", "busy")
+    kept.snapshot("delete", "busy")
 
 
 # -- killed, interrupted, at once -----------------------------------------------------------------
 
 
 def test_killed_while_it_copies(kept: Driver) -> None:
-    begun = begin(kept, "create", "killed")
+    begun = kept.begin_snapshot("create", "killed")
     begun.await_file(kept.places.snapshots / ".killed.partial")
     begun.kill()
     await_thawed(kept)
-    assert listed(kept) == [BASE]
+    assert kept.snapshots() == [BASE]
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["kill", "ctrl-c"])
 def test_ended_while_the_lab_stands_still(kept: Driver, number: signal.Signals) -> None:
     """The guard lets the lab go on; no node is fenced; the next snapshot clears the rest away."""
     before = fencings(kept)
-    begun = begin(kept, "create", "killed")
+    begun = kept.begin_snapshot("create", "killed")
     await_frozen(kept, begun)
     begun.signal(number)
     assert begun.end() == (-signal.SIGKILL if number is signal.SIGKILL else INTERRUPTED), begun.said
     await_thawed(kept)
-    assert listed(kept) == [BASE]
+    assert kept.snapshots() == [BASE]
     kept.await_online(*ALL)
-    snapshot(kept, "create", "next")
-    snapshot(kept, "delete", "next")
+    kept.snapshot("create", "next")
+    kept.snapshot("delete", "next")
     assert [path.name for path in kept.places.snapshots.iterdir()] == [BASE]
     assert fencings(kept) == before
 
@@ -234,7 +219,7 @@ def test_a_lab_left_frozen_goes_on_with_up(kept: Driver) -> None:
 def test_a_killed_restore(kept: Driver, moment: str) -> None:
     """Before the copy is whole the lab is as it was; from then on `up` finishes what was begun."""
     kept.on("node2", "sh", "-c", "echo after >/root/kept")
-    begun = begin(kept, "restore", BASE)
+    begun = kept.begin_snapshot("restore", BASE)
     begun.await_file(kept.places.root / ".restore" / moment)
     begun.kill()
     kept.up()
@@ -246,12 +231,12 @@ def test_a_killed_restore(kept: Driver, moment: str) -> None:
 
 
 def test_two_at_once(kept: Driver) -> None:
-    begun = begin(kept, "create", "first")
+    begun = kept.begin_snapshot("create", "first")
     begun.await_file(kept.places.snapshots / ".first.partial")
-    refused(snapshot(kept, "create", "second", check=False), BUSY, "labctl snapshot create")
+    refused(kept.snapshot("create", "second", check=False), BUSY, "labctl snapshot create")
     assert begun.end() == 0, begun.said
-    assert sorted(listed(kept)) == [BASE, "first"]
-    snapshot(kept, "delete", "first")
+    assert sorted(kept.snapshots()) == [BASE, "first"]
+    kept.snapshot("delete", "first")
 
 
 # -- no room, wrong words ---------------------------------------------------------------------------
@@ -273,16 +258,16 @@ def test_a_full_disk(kept: Driver, options: str, words: str) -> None:
     )  # fmt: skip
     refused(result, HOST_LACKS, words, mend="labctl snapshot delete")
     assert not is_frozen(kept)
-    assert listed(kept) == [BASE]
+    assert kept.snapshots() == [BASE]
 
 
 def test_what_is_no_snapshot(kept: Driver) -> None:
-    refused(snapshot(kept, "restore", "bace", check=False), USAGE, "did you mean base")
-    refused(snapshot(kept, "delete", BASE, "nothing", check=False), USAGE, "nothing")
-    refused(snapshot(kept, "create", BASE, check=False), USAGE, "already", mend="snapshot delete base")
-    refused(snapshot(kept, "create", "A b", check=False), USAGE, "not a snapshot's name")
+    refused(kept.snapshot("restore", "bace", check=False), USAGE, "did you mean base")
+    refused(kept.snapshot("delete", BASE, "nothing", check=False), USAGE, "nothing")
+    refused(kept.snapshot("create", BASE, check=False), USAGE, "already", mend="snapshot delete base")
+    refused(kept.snapshot("create", "A b", check=False), USAGE, "not a snapshot's name")
     refused(labctl("snapshot", "list", "--lab", "t-nowhere", check=False), USAGE, "no lab", mend="labctl up")
-    assert listed(kept) == [BASE]
+    assert kept.snapshots() == [BASE]
 
 
 def test_a_snapshot_of_other_nodes_is_refused(kept: Driver) -> None:
@@ -292,7 +277,7 @@ def test_a_snapshot_of_other_nodes_is_refused(kept: Driver) -> None:
     del changed["nodes"]["node4"]
     meta.write_text(json.dumps(changed))
     try:
-        refused(snapshot(kept, "restore", BASE, check=False), USAGE, "other nodes")
+        refused(kept.snapshot("restore", BASE, check=False), USAGE, "other nodes")
         assert kept.state("node1") is State.ON
     finally:
         meta.write_text(before)

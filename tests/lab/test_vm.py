@@ -6,6 +6,7 @@ One lab for all of it, in this order; emulated, a machine takes a minute to boot
 from __future__ import annotations
 
 import json
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from labctl.engine.base import File, State
-from labctl.errors import BAD_FILE, USAGE
+from labctl.errors import BAD_FILE, HOST_LACKS, USAGE
 from labctl.wait import wait_until
 from tests.lab.driver import FAMILY, Driver, labctl, refused
 from tests.lab.host_snapshot import snapshot
@@ -24,6 +25,11 @@ MINUTES = 60.0
 UP_SECONDS = 15 * MINUTES  # emulated, on a machine with other work
 BOTH = ("node1", "node2")
 MACHINES = ("--mode", "vm", "--storage", "lio")  # whatever the environment says
+LONG = pytest.mark.skipif(
+    not os.environ.get("LABCTL_TEST_MACHINES"),
+    reason="minutes more where it is emulated: ci/test-machines.sh runs it",
+)
+ROOM_KIB = 128 * 1024  # enough to boot, too little for what is written then
 BLOCK = "if=/dev/urandom bs=64k count=16 conv=fsync oflag=direct status=none"
 if FAMILY == "centos":
     pytestmark = pytest.mark.skip(reason="the disk of CentOS Stream 9 machines was never built: ci/ runs it")
@@ -152,6 +158,20 @@ def test_a_snapshot_holds_memory_and_machines_go_on_from_there(vm: Driver) -> No
     vm.on("node2", "sh", "-c", f"dd of={path} {BLOCK}")
 
 
+@LONG
+def test_memory_that_libvirt_refuses_is_a_boot(vm: Driver) -> None:
+    boots = {node: vm.on(node, *BOOT_ID).stdout for node in BOTH}
+    file = vm.places.snapshots / "held" / "memory" / "node1"
+    with file.open("r+b") as held:
+        held.write(bytes(4096))  # libvirt's header of it
+    told = vm.snapshot("restore", "held", timeout=UP_SECONDS)
+    assert "they cannot, so they boot" in told.stderr
+    for node in BOTH:
+        assert vm.on(node, *BOOT_ID).stdout != boots[node]
+    assert vm.on("node1", "cat", "/root/held").stdout == "disk\n"
+    assert sorted(status(vm)["cluster"]["online"]) == ["node1.example.com", "node2.example.com"]
+
+
 def test_memory_that_was_changed_is_no_snapshot(vm: Driver) -> None:
     file = vm.places.snapshots / "held" / "memory" / "node1"
     with file.open("ab") as held:
@@ -182,6 +202,24 @@ def test_a_snapshot_that_is_interrupted_leaves_machines_that_go_on(
     assert vm.state("node1") is State.ON
     assert vm.on("node1", *BOOT_ID).stdout == boot
     assert vm.snapshots() == []
+
+
+def test_a_killed_libvirtd_comes_back_and_the_machines_never_notice(vm: Driver) -> None:
+    boots = {node: vm.on(node, *BOOT_ID).stdout for node in BOTH}
+    old = vm.inside("pidof", "libvirtd", "virtqemud", check=False).stdout.split()
+    assert len(old) == 1
+    assert vm.state("node1") is State.ON
+    vm.inside("kill", "-KILL", *old)
+    wait_until(
+        "the bubble to start it again",
+        lambda: vm.inside("pidof", "libvirtd", "virtqemud", check=False).stdout.split() not in ([], old),
+        timeout=30,
+    )
+    told = vm("virsh", "--", "list", "--name", timeout=UP_SECONDS).stdout
+    assert sorted(told.split()) == ["node1", "node2", "target"]
+    # By the connection to the old one, too: a BMC's must not fail at the first fencing after that.
+    assert {node: vm.on(node, *BOOT_ID).stdout for node in BOTH} == boots
+    assert status(vm)["cluster"]["quorate"] is True
 
 
 SHARE = "/gfs2-share"
@@ -243,6 +281,33 @@ def test_both_write_one_gfs2_and_a_fenced_node_stops_nobody(vm: Driver) -> None:
     assert lines(vm, "node2", "node1") > then, (
         "node2 has mounted it again, and sees what was written meanwhile"
     )
+
+
+@LONG
+def test_a_machine_that_meets_a_full_disk_stands_still_until_there_is_room(vm: Driver) -> None:
+    """The last test: node2's disk moves to a file system that is nearly full."""
+    folder = str(vm.places.vms / "node2")
+    # A member that stands still is fenced, so it is none while it does.
+    vm.on("node2", "systemctl", "disable", "--now", "pacemaker", "corosync", timeout=UP_SECONDS)
+    vm.engine.power_off("node2")
+    used = int(vm.inside("du", "-sk", folder).stdout.split()[0])
+    vm.inside("sh", "-c", """
+        mount -t tmpfs -o mode=700,size=$2k tmpfs /mnt && cp -a --sparse=always "$1"/. /mnt &&
+        mount --move /mnt "$1"
+    """, "sh", folder, str(used + ROOM_KIB), timeout=120)  # fmt: skip
+    vm.engine.start("node2")
+    wait_until(
+        "node2 to run", lambda: quietly(lambda: vm.on("node2", "true", check=False).ok), timeout=UP_SECONDS
+    )
+    write = "dd if=/dev/zero of=/root/much bs=1M count=400 conv=fsync status=none"
+    vm.on("node2", "systemd-run", "--quiet", "--unit=much", "sh", "-c", write)
+    wait_until("it to stand still", lambda: vm.state("node2") is State.FROZEN, timeout=UP_SECONDS)
+    refused(vm("up", *MACHINES, check=False), HOST_LACKS, "node2 writes to is full", mend="make room")
+    vm.inside("mount", "-o", "remount,size=2G", folder)
+    vm("up", *MACHINES, timeout=UP_SECONDS)
+    vm.on("node2", "sh", "-c", "while systemctl is-active --quiet much; do sleep 1; done", timeout=UP_SECONDS)
+    assert vm.on("node2", "stat", "--format=%s", "/root/much").stdout.strip() == str(400 * 1024**2)
+    assert sorted(status(vm)["cluster"]["online"]) == ["node1.example.com", "node2.example.com"]
 
 
 def lines(vm: Driver, node: str, writer: str) -> int:

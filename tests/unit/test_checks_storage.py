@@ -149,6 +149,47 @@ def test_another_disk_under_the_same_name_is_seen(lab: Lab, wwn: str) -> None:
     assert "node2" in result.message
 
 
+def swapped(table: dict[str, NodeFacts], node: str, **sizes: int) -> dict[str, NodeFacts]:
+    """sdb and sdd of this node stand for each other."""
+    disks = {
+        name: DiskSeen(name, sizes.get(other, GIB2), f"wwn-0x{other}")
+        for name, other in zip(NAMES, reversed(NAMES), strict=True)
+    }
+    return {**table, node: replace(table[node], disks=disks)}
+
+
+def test_a_machines_kernel_may_name_the_same_disks_otherwise(lab: Lab) -> None:
+    with_machines = lab.with_mode("vm")
+    result = judge(with_machines, swapped(facts(), "node3"), storage(with_machines))["storage.same"]
+    assert result.status is Status.PASSED
+    assert "wwn-0xsdd on node3" in result.message
+    assert "/dev/disk/by-id" in result.message
+    assert judge(lab, swapped(facts(), "node3"), storage(lab))["storage.same"].failed, (
+        "containers' names are ours"
+    )
+    mixed = lab.model_copy(update={"nodes": (with_machines.nodes[0], *lab.nodes[1:])})
+    assert not judge(mixed, swapped(facts(), "node1"), storage(mixed))["storage.same"].failed
+    assert judge(mixed, swapped(facts(), "node2"), storage(mixed))["storage.same"].failed
+
+
+def test_a_machine_with_a_disk_of_another_lab_is_seen(lab: Lab) -> None:
+    lab, table = lab.with_mode("vm"), facts()
+    table["node2"] = replace(
+        table["node2"], disks={**table["node2"].disks, "sdc": DiskSeen("sdc", GIB2, "wwn-0xanother")}
+    )
+    assert judge(lab, table, storage(lab))["storage.same"].failed
+
+
+def test_a_machines_disks_may_change_names_but_not_sizes(lab: Lab) -> None:
+    lab = lab.with_mode("vm")
+    first, *rest = lab.storage.disks
+    larger = lab.storage.model_copy(update={"disks": (first.model_copy(update={"size": 4096}), *rest)})
+    lab = lab.model_copy(update={"storage": larger})
+    found = judge(lab, swapped(facts(), "node3", sdb=2 * GIB2), storage(lab))
+    assert not found["storage.disks node3"].failed
+    assert found["storage.disks node1"].failed, "sdb is too small there"
+
+
 def test_what_cannot_be_judged_is_skipped_and_says_so(lab: Lab) -> None:
     table: dict[str, NodeFacts] = {}
     results = judge(lab, table, of_target(trouble="it is off")(storage(lab)))

@@ -228,6 +228,7 @@ def test_the_words_are_korean_when_asked() -> None:
         ("x", "labctl exec node1 -- true -- y", "labctl exec node1 --lab x -- true -- y"),
         ("x", "labctl snapshot list", "labctl snapshot list --lab x"),
         ("x", "see the manual", "see the manual"),
+        ("x", "labctl snapshot --help", "labctl snapshot --help"),
     ],
 )
 def test_a_command_to_look_with_names_the_lab(lab: str, command: str, told: str) -> None:
@@ -287,10 +288,12 @@ def answer(out: str = "", rc: int = 0, err: str = "") -> Result:
     ("words", "out", "rc", "told"),
     [
         ({"equals": "yes"}, " yes\n", 0, ""),
-        ({"equals": "yes"}, "no\n", 0, "`true x` says: no"),
+        ({"equals": "yes"}, "no\n", 0, "`true x` should say yes and says: no"),
         ({"equals": "{cluster.name}"}, "ha_cluster_lab\n", 0, ""),
         ({"contains": "b"}, "abc", 0, ""),
-        ({"contains": "d"}, "abc", 0, "says: abc"),
+        ({"contains": "d"}, "abc", 0, "should say d and says: abc"),
+        ({"contains": "d"}, "", 0, "should say d and says: nothing"),
+        ({"equals": "a\nb"}, "abc", 0, "`true x` says: abc"),
         ({"lacks": "b"}, "abc", 0, "says: abc"),
         ({"matches": "a.*c$"}, "a\nb\nc\n", 0, ""),
         ({"matches": "x"}, "", 0, "says nothing"),
@@ -307,6 +310,25 @@ def test_a_commands_output_is_compared(
     [result] = ask(place(engine), scene(), check("command", run="true x", on=["node1"], **words))
     assert (result.status is Status.PASSED) is (told == "")
     assert told in result.message
+
+
+@pytest.mark.parametrize("words", [{}, {"rc": None}, {"found": {"en": "in words", "ko": "한국어"}}])
+def test_a_command_cut_off_by_its_time_is_no_finding(
+    engine: FakeEngine, monkeypatch: pytest.MonkeyPatch, words: dict[str, Any]
+) -> None:
+    clock = iter((0.0, 10.0))
+    monkeypatch.setattr("labctl.course.ask.time.monotonic", lambda: next(clock))
+    engine.script(["bash"], answer("half", 124))
+    [told] = failing(ask(place(engine), scene(), check("command", run="true x", on=["node1"], **words)))
+    assert "`true x` did not end within 10 s" in told
+
+
+def test_a_port_that_is_not_tried_in_time_is_not_called_closed(engine: FakeEngine) -> None:
+    engine.script(["python3"], answer(), node="node1")
+    engine.script(["python3"], answer(rc=124), node="node4")
+    words = {"source": "node4", "port": 2224, "on": ["node1"], "open": False}
+    [told] = failing(ask(place(engine), scene(), check("port", **words)))
+    assert "port 2224 could not be tried: no answer within" in told
 
 
 def test_a_node_that_breaks_off_gives_words(engine: FakeEngine) -> None:

@@ -52,6 +52,16 @@ def test_the_guide_of_a_day(lang: str, word: str, capsys: pytest.CaptureFixture[
     assert word in capsys.readouterr().out
 
 
+def test_the_errata_are_a_page_of_the_guide(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["guide", "errata", "--lang", "en"]) == OK
+    english = capsys.readouterr().out
+    assert run(["guide", "errata", "--lang", "ko"]) == OK
+    korean = capsys.readouterr().out
+    assert english.startswith("# Errata")
+    assert korean.startswith("# 정오표")
+    assert english.count("\n| ") == korean.count("\n| ") > 20
+
+
 def test_a_guide_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["guide", "day11"]) == USAGE
     assert "did you mean day1?" in capsys.readouterr().err

@@ -26,10 +26,10 @@ DAYS = {
     "day1": "snapshot network names time ssh firewall cluster cluster-lab add-remove",
     "day2": (
         "iscsi-target iscsi-chap iscsi-initiator iscsi-repair iscsi-grow pcs-lab inspect fence-ipmi "
-        "stonith-file acl client-auth alert-file alert-smtp web-ui node-states config "
+        "fence-scsi stonith-file acl client-auth alert-file alert-smtp web-ui node-states config "
         "constraints scores properties resource-classes"
     ),
-    "day3": "ha-lvm nfs apache apache-second mariadb postgresql gfs2",
+    "day3": "ha-lvm lvm-shared nfs apache apache-second mariadb postgresql gfs2",
 }
 NAMES = catalog.OWN / "day1" / "names.yaml"
 EXAMPLE = Path(__file__).parents[2] / "docs" / "writing-exercises.md"

@@ -1,0 +1,132 @@
+"""What the lab says while it starts, restores and keeps itself, in the learner's language.
+
+The lab itself speaks English (labctl/lab knows no course); what a learner sees of it is turned here,
+line by line. tests/unit/test_course_lab_words.py reads the lab's source and holds the table to it.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final
+
+from labctl.course.text import Lang
+
+# A line of the lab, {…} for what changes in it; the same in Korean. A {because} is turned, too.
+LINES: Final[dict[str, str]] = {
+    "starting the lab's namespaces and services": "랩의 네임스페이스와 서비스를 시작하는 중입니다",
+    "{node}: removing{because}": "{node}: 삭제하는 중입니다{because}",
+    "{node}: creating{because}": "{node}: 만드는 중입니다{because}",
+    "{node}: starting{because}": "{node}: 켜는 중입니다{because}",
+    "{node}: thawing{because}": "{node}: 다시 움직이게 하는 중입니다{because}",
+    "{node}: making it a member{because}": "{node}: 클러스터에 넣는 중입니다{because}",
+    "{node}: starting its cluster daemons{because}": "{node}: 클러스터 데몬을 시작하는 중입니다{because}",
+    "{node}: logging in to the target ({because})": "{node}: 타깃에 로그인하는 중입니다({because})",
+    "serving the shared disks ({because})": "공유 디스크를 제공하는 중입니다({because})",
+    "changing the target ({because})": "타깃을 변경하는 중입니다({because})",
+    "{disks} goes: the nodes log out first": "{disks} 디스크를 없앱니다. 노드가 먼저 로그아웃합니다",
+    "waiting for the nodes to boot": "노드가 부팅되기를 기다리는 중입니다",
+    "waiting for the cluster: members, quorum, DC, fencing": (
+        "클러스터를 기다리는 중입니다: 구성원, 쿼럼, DC, 펜싱"
+    ),
+    "waiting for the shared disks": "공유 디스크를 기다리는 중입니다",
+    "waiting for pcsd, once; then this start is kept with it": (
+        "pcsd를 한 번 기다리는 중입니다. 이후에는 pcsd까지 포함된 시작 상태를 씁니다"
+    ),
+    "pcsd starts in the background; labctl validate waits for it": (
+        "pcsd는 뒤에서 시작됩니다. labctl validate가 기다려 줍니다"
+    ),
+    "{reason} It is made anew.": "시작 상태의 스냅샷을 쓸 수 없어 새로 만듭니다: {reason}",
+    "it is not kept anew: {reason}": "새로 보관하지 못했습니다: {reason}",
+    "building the node image; this happens once": "노드 이미지를 만드는 중입니다. 한 번만 필요합니다",
+    "keeping this state, so that it is a restore away": (
+        "이 상태를 보관하는 중입니다. 다음부터는 바로 복원됩니다"
+    ),
+    "finished the restore that was killed": "중단된 복원을 마무리했습니다",
+    "ending the lab and putting the snapshot in its place": "랩을 끝내고 스냅샷으로 바꾸는 중입니다",
+    "copying {amount}": "{amount}를 복사하는 중입니다",
+    "copying {amount} while the lab runs": "랩이 동작하는 동안 {amount}를 복사하는 중입니다",
+    "the cluster does not start at boot: pcs cluster start --all": (
+        "클러스터는 부팅할 때 시작되지 않습니다: pcs cluster start --all"
+    ),
+    "the lab was left frozen by a snapshot that was killed; it goes on": (
+        "중단된 스냅샷 때문에 랩이 멈춰 있었습니다. 다시 움직입니다"
+    ),
+    "the machines were held still by a snapshot that was killed; they go on": (
+        "중단된 스냅샷 때문에 가상 머신이 멈춰 있었습니다. 다시 움직입니다"
+    ),
+    "no snapshot {name}: {reason}": "{name} 스냅샷을 만들지 못했습니다: {reason}",
+    "writing it to disk": "디스크에 쓰는 중입니다",
+    "the lab stands still for a moment": "랩이 잠시 멈춥니다",
+    "the lab goes on; it stood still for {seconds} s": "랩이 다시 움직입니다. {seconds}초 동안 멈췄습니다",
+    "the lab's machines are not known: {reason}": "랩의 가상 머신을 알 수 없습니다: {reason}",
+    "flushing the shared disks": "공유 디스크의 캐시를 비우는 중입니다",
+    "{node}: its disks are not flushed: {reason}": "{node}: 디스크의 캐시를 비우지 못했습니다: {reason}",
+    "the machines write out what they hold in memory": "가상 머신이 메모리의 내용을 디스크에 쓰는 중입니다",
+    "{node}: its memory is not written out: {reason}": (
+        "{node}: 메모리의 내용을 디스크에 쓰지 못했습니다: {reason}"
+    ),
+    "keeping what the machines hold in memory, {amount} at most": (
+        "가상 머신의 메모리를 보관하는 중입니다(최대 {amount})"
+    ),
+    "their memory is not kept, so a restore boots them: {reason}": (
+        "메모리는 보관하지 못했으므로 복원하면 부팅합니다: {reason}"
+    ),
+    "the machines go on where they were": "가상 머신이 멈춘 곳에서 계속합니다",
+    "they cannot, so they boot: {reason}": "계속할 수 없어 부팅합니다: {reason}",
+    "{node}: its clock is late: {reason}": "{node}: 시계가 늦습니다: {reason}",
+    "removing snapshot {name}": "{name} 스냅샷을 지우는 중입니다",
+}
+
+# Why the lab does a step (labctl/lab/plan.py).
+REASONS: Final[dict[str, str]] = {
+    "there is no up-to-date {family} node image": "최신 {family} 노드 이미지가 없음",
+    "the lab's namespaces do not run": "랩의 네임스페이스가 동작하지 않음",
+    "new nodes need the lab's networks": "새 노드에 랩의 네트워크가 필요함",
+    "the description has no such node": "설명 파일에 없는 노드",
+    "there is no target yet": "타깃이 아직 없음",
+    "the target's description changed": "타깃의 설명이 바뀜",
+    "the target's machine is {state}": "타깃 장치의 상태: {state}",
+    "the lab's disks changed": "랩의 디스크가 바뀜",
+    "it does not exist": "아직 없음",
+    "its description changed": "설명이 바뀜",
+    "it is switched off": "꺼져 있음",
+    "it is frozen": "멈춰 있음",
+    "it does not answer: {reason}": "응답하지 않음: {reason}",
+    "it is in no cluster": "클러스터에 속해 있지 않음",
+    "its cluster daemons do not run": "클러스터 데몬이 동작하지 않음",
+    "pcsd does not run": "pcsd가 동작하지 않음",
+    "it lacks {disks}": "{disks} 없음",
+}
+
+
+def in_words(lang: Lang, line: str) -> str:
+    """The line as the learner reads it; as it is, when the table has no such line."""
+    return line if lang == "en" else _turned(line, LINES) or line
+
+
+def _turned(line: str, table: dict[str, str]) -> str:
+    for pattern, korean in _patterns(tuple(table.items())):
+        if found := pattern.fullmatch(line):
+            words = found.groupdict()
+            if because := words.get("because"):
+                bare = because.removeprefix(" (").removesuffix(")")
+                words["because"] = because.replace(bare, _turned(bare, REASONS) or bare)
+            return korean.format(**words)
+    return ""
+
+
+@cache
+def _patterns(lines: tuple[tuple[str, str], ...]) -> list[tuple[re.Pattern[str], str]]:
+    """The most exact first: those with the most words of their own."""
+    found = sorted(lines, key=lambda line: -len(re.sub(r"{\w+}", "", line[0])))
+    return [(re.compile(_regex(english), re.DOTALL), korean) for english, korean in found]
+
+
+def _regex(english: str) -> str:
+    parts = re.split(r"{(\w+)}", english)
+    # A reason may be missing ("creating"); everything else is at least one character.
+    return "".join(
+        re.escape(part) if number % 2 == 0 else f"(?P<{part}>.{'*' if part == 'because' else '+'}?)"
+        for number, part in enumerate(parts)
+    )

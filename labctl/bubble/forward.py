@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 
 from labctl.bubble import kernel
@@ -56,16 +57,23 @@ async def carry(listener: socket.socket, address: str, port: int) -> asyncio.Ser
 
 
 def serve(bubble: Bubble, host_port: int, address: str, port: int) -> None:
-    """Forward until interrupted. Raises HostLacks when the port is taken."""
+    """Forward until interrupted (SIGINT or SIGTERM). Raises HostLacks when the port is taken."""
     listener = listen(host_port, host_port)
     kernel.setns(f"/proc/{bubble.init}/ns/net", kernel.CLONE_NEWNET)
 
-    async def forever() -> None:
-        async with await carry(listener, address, port) as server:
-            await server.serve_forever()
+    async def until_interrupted() -> None:
+        # The loop's own handlers wake it. With Python's alone, a signal that comes just before
+        # the loop goes to sleep is heard only at the next connection, which may never come.
+        interrupted = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, interrupted.set)
+        server = await carry(listener, address, port)
+        await interrupted.wait()
+        server.close()
 
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(forever())
+    with contextlib.suppress(KeyboardInterrupt):  # before the handlers are there
+        asyncio.run(until_interrupted())
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from labctl import run
 from labctl.errors import CommandFailed, HostLacks, LabError, TimedOut
+from labctl.host import packages
 from labctl.image.family import Family
 from labctl.image.store import ImageStore
 
@@ -138,6 +140,16 @@ def have_mmdebstrap() -> bool:
         return False
 
 
+def _install_mmdebstrap(on_line: OnLine) -> None:
+    """Install what makes a base from packages, where installing is the caller's way. Raises HostLacks.
+
+    The launcher installs what a lab needs; a labctl that was called by itself changes no host unasked.
+    """
+    if not os.environ.get("LABCTL_INVOKED_AS"):
+        raise HostLacks("Only ./lab installs packages unasked.")
+    packages.ensure(["debian"], on_line=on_line)
+
+
 def get_base(store: ImageStore, family: Family, on_line: OnLine) -> Base:
     """The family's base in the store, by the first way that works. Raises HostLacks.
 
@@ -158,9 +170,12 @@ def get_base(store: ImageStore, family: Family, on_line: OnLine) -> Base:
         raise missing
     on_line(f"{family.base} cannot be pulled ({why}).")
     if not have_mmdebstrap():
-        missing.details += "\nfrom packages: mmdebstrap is not installed"
-        missing.mend = "labctl doctor --fix (installs mmdebstrap)"
-        raise missing
+        try:
+            _install_mmdebstrap(on_line)
+        except HostLacks as error:
+            missing.details += f"\nfrom packages: mmdebstrap is not installed ({error.message})"
+            missing.mend = "labctl doctor --fix (installs mmdebstrap)"
+            raise missing from error
     try:
         return from_packages(store, family, family.base_from_packages.suite, on_line)
     except (CommandFailed, TimedOut) as error:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from labctl.errors import FAILED, HOST_LACKS, HostLacks
+from labctl.host import packages
 from labctl.host.cgroups import is_pure_v2
-from labctl.image.base import host_mirrors, pull_reason
+from labctl.image import base
+from labctl.image.base import Base, get_base, host_mirrors, pull_reason
 from labctl.image.build import image_from_inspect, node_tag
 from labctl.image.failure import Watch
 from labctl.image.family import load_family, sources
@@ -173,6 +175,40 @@ def test_pull_reason_is_the_last_cause() -> None:
     )
     assert pull_reason(output) == "no such host"
     assert pull_reason("") == "podman gave no reason"
+
+
+@pytest.fixture
+def packages_only(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """No base in the store, no registry, no mmdebstrap; what is asked to be installed meanwhile."""
+    asked: list[str] = []
+    monkeypatch.setattr(base, "local_base", lambda *_: None)
+    monkeypatch.setattr(base, "pull", lambda *_: (None, "no such host"))
+    monkeypatch.setattr(base, "have_mmdebstrap", lambda: bool(asked))
+    monkeypatch.setattr(packages, "ensure", lambda groups, **_: asked.extend(groups))
+    monkeypatch.setattr(base, "from_packages", lambda *_: Base("made", "packages"))
+    return asked
+
+
+def test_the_launcher_has_mmdebstrap_installed_once_it_is_needed(
+    packages_only: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LABCTL_INVOKED_AS", "./lab")
+    for _ in range(2):
+        made = get_base(ImageStore(Path("/nowhere")), load_family("debian"), lambda _: None)
+        assert made == Base("made", "packages")
+    assert packages_only == ["debian"]
+
+
+def test_a_labctl_called_by_itself_installs_nothing_and_says_what_would(
+    packages_only: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LABCTL_INVOKED_AS", raising=False)
+    with pytest.raises(HostLacks) as caught:
+        get_base(ImageStore(Path("/nowhere")), load_family("debian"), lambda _: None)
+    assert packages_only == []
+    assert "no such host" in caught.value.details
+    assert "mmdebstrap is not installed" in caught.value.details
+    assert caught.value.mend == "labctl doctor --fix (installs mmdebstrap)"
 
 
 def test_mirrors_are_the_hosts_only_for_the_same_release() -> None:

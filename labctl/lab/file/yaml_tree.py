@@ -20,6 +20,8 @@ MAX_DEPTH: Final = 32
 MAX_ITEMS: Final = 5_000
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# libyaml reads ahead of its events, so its own bound (1000, in newer builds) may come before ours.
+_LIBYAML_TOO_DEEP: Final = "exceeded maximum nesting depth"
 _TAG: Final = "tag:yaml.org,2002:"
 _NULLS: Final = ("", "~", "null", "Null", "NULL")
 _BOOLS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -255,6 +257,9 @@ def read_tree(text: str, file: str, environment: Mapping[str, str]) -> tuple[Ite
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = mark.line + 1 if mark else 1
+        if error.problem == _LIBYAML_TOO_DEEP:
+            too_deep = f"nested more than {MAX_DEPTH} deep"
+            return None, [*builder.mistakes, Mistake(Where(file, line), (), "too-deep", too_deep)]
         reason = " ".join(part for part in (error.context, error.problem) if part)
         builder.mistakes.append(Mistake(Where(file, line), (), "yaml", f"not YAML: {reason}"))
         return None, builder.mistakes

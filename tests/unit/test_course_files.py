@@ -29,7 +29,7 @@ DAYS = {
         "fence-scsi stonith-file acl client-auth alert-file alert-smtp web-ui node-states config "
         "constraints scores properties resource-classes"
     ),
-    "day3": "ha-lvm lvm-shared nfs apache apache-second mariadb postgresql gfs2 gfs2-grow",
+    "day3": "ha-lvm lvm-shared nfs apache apache-second mariadb postgresql gfs2 gfs2-grow drbd",
 }
 NAMES = catalog.OWN / "day1" / "names.yaml"
 EXAMPLE = Path(__file__).parents[2] / "docs" / "writing-exercises.md"

@@ -26,7 +26,7 @@ DAYS = {
     "day1": "snapshot network names time ssh firewall cluster cluster-lab add-remove",
     "day2": (
         "iscsi-target iscsi-chap iscsi-initiator iscsi-repair iscsi-grow pcs-lab inspect fence-ipmi "
-        "fence-scsi stonith-file acl client-auth alert-file alert-smtp web-ui node-states config "
+        "fence-scsi fence-sbd stonith-file acl client-auth alert-file alert-smtp web-ui node-states config "
         "constraints scores properties resource-classes"
     ),
     "day3": "ha-lvm lvm-shared nfs apache apache-second mariadb postgresql gfs2 gfs2-grow drbd",

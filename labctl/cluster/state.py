@@ -16,6 +16,33 @@ ASK_TIMEOUT = 15.0
 UNITS = ("corosync", "pacemaker", "pcsd")
 LATE = frozenset({"pcsd.service", "pcsd-ruby.service", "multi-user.target"})
 
+# Waiting is done in the node, where a look costs a tenth of what it costs to come in; for seconds only, since
+# a node whose power was cut must be noticed. Whether it is so is judged by what ASK then says.
+WAIT_SECONDS = 3.0
+UNTIL = """
+read -r now rest </proc/uptime
+end=$((${{now%.*}} + {seconds}))
+while read -r now rest </proc/uptime && [ "${{now%.*}}" -lt $end ]; do
+{look}
+  sleep {pause}
+done
+"""
+BOOTED = r"""
+  case $(systemctl is-system-running) in
+    running|degraded) break ;;
+    starting)
+      jobs=$(systemctl list-jobs --no-legend --plain)
+      [ -z "$jobs" ] || echo "$jobs" | grep -qvE ' (LATE) ' || break ;;
+  esac
+"""
+FORMED = r"""
+  systemctl -q is-active pacemaker || break
+  seen=$(crm_mon --output-as=xml 2>/dev/null)
+  printf '%s\n' "$seen" | grep -q 'with_quorum="true"' &&
+    ! printf '%s\n' "$seen" | grep '<node ' | grep -qE '(online="false"|pending="true"|unclean="true")' &&
+    ! printf '%s\n' "$seen" | grep 'agent="stonith:' | grep -qE '(role="Stopped"|pending=")' && break
+"""
+
 # One shell for everything: the units' states, what is still being started, corosync.conf, crm_mon's XML.
 ASK = """
 set -- $(systemctl is-active corosync pacemaker pcsd)
@@ -83,6 +110,21 @@ def ask(node: Node, beside: str = "") -> Member:
         return parse(node.run(["sh", "-c", beside + ASK], timeout=ASK_TIMEOUT).stdout)
     except LabError as error:
         return Member(silent=error.message)
+
+
+def until_booted(pace: float) -> str:
+    """For ask(): first wait, for seconds, until the node has booted, pcsd aside."""
+    late = "|".join(sorted(LATE)).replace(".", r"\.")
+    return _until(BOOTED.replace("LATE", late), pace)
+
+
+def until_formed(pace: float) -> str:
+    """For ask(): first wait, for seconds, until there is quorum, and every member and fence device."""
+    return _until(FORMED, pace)
+
+
+def _until(look: str, pace: float) -> str:
+    return UNTIL.format(seconds=f"{WAIT_SECONDS * pace:.0f}", look=look, pause=f"{0.1 * pace:.1f}")
 
 
 def parse(text: str) -> Member:

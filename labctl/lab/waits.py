@@ -22,6 +22,7 @@ CLUSTER_SECONDS = 90.0
 STORAGE_SECONDS = 60.0
 # A node that was fenced or rebooted is off until the others have noticed; for longer, it is broken.
 OFF_SECONDS = 30.0
+LOOK_SECONDS = 0.1  # between looks that each wait in the node (labctl.cluster.state)
 SWITCHED_OFF = 128  # and more: the exit code of an init that a signal ended (pid_namespaces(7), reboot(2))
 
 
@@ -35,7 +36,7 @@ def await_boot(context: Context) -> None:
 
         def booted() -> bool:
             nonlocal member, last_on
-            member = state.ask(context.engine.node(node.name))
+            member = state.ask(context.engine.node(node.name), state.until_booted(context.pace))
             if not member.silent or context.engine.is_on(node.name):
                 last_on = time.monotonic()
             elif time.monotonic() - last_on > limit or gave_up(context.engine, node.name):
@@ -47,7 +48,7 @@ def await_boot(context: Context) -> None:
                 f"{node.name} to boot",
                 booted,
                 timeout=context.patience(BOOT_SECONDS),
-                every=0.2 * context.pace,
+                every=LOOK_SECONDS * context.pace,
                 last_seen=lambda: member.silent or "systemd is still starting units",
             )
         except ActionFailed as error:
@@ -99,7 +100,7 @@ def await_cluster(context: Context) -> None:
         nonlocal last
         check_machines()
         for node in context.lab.nodes:
-            member = state.ask(context.engine.node(node.name))
+            member = state.ask(context.engine.node(node.name), state.until_formed(context.pace))
             if not member.view:
                 continue
             view = member.view
@@ -119,7 +120,7 @@ def await_cluster(context: Context) -> None:
             "the cluster to form",
             settled,
             timeout=context.patience(CLUSTER_SECONDS),
-            every=0.15 * context.pace,
+            every=LOOK_SECONDS * context.pace,
             last_seen=lambda: last,
         )
     except TimedOut as error:

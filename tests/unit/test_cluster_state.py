@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from labctl.cluster.state import parse, parse_view
+from labctl.cluster.state import parse, parse_view, until_booted, until_formed
+from labctl.run import run
 
 XML = """\
 <pacemaker-result><summary><current_dc present="true" name="node1" with_quorum="true"/></summary>
@@ -51,3 +54,46 @@ def test_units_that_run_and_pcsd_that_is_being_started() -> None:
     assert (member.corosync, member.pacemaker, member.pcsd) == (True, False, True)
     assert not parse("units inactive inactive failed\nboot running\n").pcsd
     assert parse("units active active inactive\nboot running\njob pcsd.service start waiting\n").pcsd
+
+
+def looks(tmp_path: Path, fragment: str, **programs: str) -> int:
+    """How often a fragment asks the first of these programs; each is a shell script."""
+    for name, script in programs.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\necho >>{tmp_path}/asked-{name}\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    asked = tmp_path / f"asked-{next(iter(programs))}"
+    asked.write_text("")
+    run(["env", f"PATH={tmp_path}:/usr/bin:/bin", "sh", "-c", fragment], timeout=60)
+    return len(asked.read_text())
+
+
+STARTING = 'case $1 in is-system-running) echo starting ;; list-jobs) echo "  7 {unit} start running" ;; esac'
+SECOND = 0.34  # the pace at which it is looked for a second
+
+
+def test_the_wait_in_the_node_ends_when_only_pcsd_is_left_to_start(tmp_path: Path) -> None:
+    assert looks(tmp_path, until_booted(SECOND), systemctl="echo running") == 1
+    assert looks(tmp_path, until_booted(SECOND), systemctl=STARTING.format(unit="pcsd.service")) == 2
+    # It comes back from a wait in vain, too.
+    assert looks(tmp_path, until_booted(SECOND), systemctl=STARTING.format(unit="ssh.service")) > 2
+
+
+@pytest.mark.parametrize(
+    "not_yet",
+    [
+        XML.format(role="Started", more="").replace('with_quorum="true"', 'with_quorum="false"'),
+        XML.format(role="Started", more="").replace('online="true"', 'online="false"'),
+        XML.format(role="Started", more="").replace('unclean="false"', 'unclean="true"'),
+        XML.format(role="Stopped", more=""),
+        XML.format(role="Started", more=' pending="Starting"'),
+    ],
+    ids=["no quorum", "offline", "unclean", "no fencing", "fencing starts"],
+)
+def test_the_wait_in_the_node_ends_when_the_cluster_has_formed(tmp_path: Path, not_yet: str) -> None:
+    for xml, often in ((XML.format(role="Started", more=""), False), (not_yet, True)):
+        crm_mon = f"cat <<'X'\n{xml}\nX"
+        assert (looks(tmp_path, until_formed(SECOND), crm_mon=crm_mon, systemctl="exit 0") > 1) is often
+
+
+def test_without_pacemaker_nothing_is_waited_for(tmp_path: Path) -> None:
+    assert looks(tmp_path, until_formed(SECOND), crm_mon="exit 1", systemctl="exit 3") == 0

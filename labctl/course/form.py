@@ -23,11 +23,13 @@ class Silent(Frozen):
     """A command for the shell of some nodes, or one of labctl's for the host.
 
     unless: a command that ends well when there is nothing to do any more.
+    settle: then wait until the cluster has nothing left to do, seen sooner than by crm_resource --wait.
     """
 
     on: On
     run: Words
     unless: Words | None = None
+    settle: bool = False
     timeout: Seconds = 120
 
 

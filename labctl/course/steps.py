@@ -13,6 +13,13 @@ from labctl.errors import ActionFailed, LabError
 from labctl.run import Result
 
 UNLESS_SECONDS = 30.0
+# What crm_resource --wait asks, too: would the scheduler do anything? That looks every two seconds only.
+SETTLED = """
+graph=$(mktemp) && trap 'rm -f "$graph"' EXIT
+until crm_simulate --live-check --simulate --quiet --save-graph "$graph" >/dev/null 2>&1 &&
+  ! grep -q '<synapse' "$graph"
+do sleep {pause}; done
+"""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,9 @@ def _on_node(place: Place, step: Silent, node: str, command: str) -> Done:
         if asked.ok:
             return Done(step, node, command, None)
     result = handle.run(["bash", "-e", "-o", "pipefail", "-c", command], timeout=step.timeout, check=False)
+    if result.ok and step.settle:
+        wait = SETTLED.format(pause=f"{0.2 * place.engine.pace:.1f}")
+        result = handle.run(["bash", "-c", wait], timeout=step.timeout, check=False)
     if not result.ok:
         said = (result.stderr.strip() or result.stdout.strip())[-2000:]
         raise ActionFailed(

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from labctl.places import labs_root, state_root
+from labctl.places import image_store, labs_root, state_root, vm_images
 from labctl.run import run
 
 MARK = "LABCTL_TEST_MARK"
@@ -175,9 +175,12 @@ def _cgroups(lab: str) -> Iterator[Path]:
 
 
 def _files(lab: str) -> Iterator[Path]:
-    """What lies in the folder of labs and bears this lab's name, and whatever is new in the state's root."""
+    """What lies in the folder of labs and bears this lab's name, and whatever is new in the state's root.
+
+    But for what is made once and stays for the next lab: on a fresh machine this one made it.
+    """
     root = labs_root()
-    yield from state_root().glob("*")
+    yield from (path for path in state_root().glob("*") if path not in (image_store(), vm_images()))
     if root.is_dir():
         yield from (path for path in root.iterdir() if lab in path.name)
 

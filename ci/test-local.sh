@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The GitHub workflow's steps on this machine: ci/test-local.sh [centos|debian|auto]
+# The workflow's jobs lint (without the wheel), unit and lab on this machine, in its Python:
+# ci/test-local.sh [centos|debian|auto].  For the job vm there is ci/test-machines.sh.
 # Reports (JUnit, and the lab's logs after a failure) go to reports/.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
@@ -27,7 +28,7 @@ trap ended EXIT
 
 if command -v shellcheck >/dev/null; then
     say "shellcheck"
-    shellcheck lab .ci/run ci/*.sh
+    ci/shellcheck.sh
 else
     say "no shellcheck here: shell scripts are not checked"
 fi

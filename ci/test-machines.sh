@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The long tests on virtual machines: what every engine promises, asked of libvirt, and the contract of
 # every exercise that needs a kernel of its own.  ci/test-machines.sh [PYTEST OPTION …]
-# A quarter of an hour with KVM; emulated, some hours.  docs/vm.md has what the last run gave.
+# Emulated, some hours; with KVM perhaps a quarter of an hour, which nobody has measured.
 set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 mkdir -p reports

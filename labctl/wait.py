@@ -12,6 +12,9 @@ from labctl.errors import TimedOut
 
 T = TypeVar("T")
 
+# A pause is then about an eighth of the time that was waited.
+GROWTH = 1.15
+
 # Set when the user has interrupted: Python tells the main thread alone, the others wait on.
 _given_up = threading.Event()
 
@@ -27,19 +30,24 @@ def wait_until(
     *,
     timeout: float,
     every: float = 0.1,
+    at_most: float | None = None,
     last_seen: Callable[[], str] | None = None,
     mend: str = "",
 ) -> T:
     """Call condition until it returns something true; return that.
 
     what: completes the sentence "waited for …".  timeout, every: seconds.
+    at_most: let the pauses between two calls grow with the time waited, up to this; for conditions that
+    cost whoever is waited for.
     last_seen: what to show when the time is over.  Raises TimedOut.
     Exceptions of condition are not swallowed: a condition that may fail says so itself.
     """
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_delay(timeout) | tenacity.stop_when_event_set(_given_up),
         sleep=tenacity.sleep_using_event(_given_up),
-        wait=tenacity.wait_fixed(every),
+        wait=tenacity.wait_fixed(every)
+        if at_most is None
+        else tenacity.wait_exponential(multiplier=every, exp_base=GROWTH, max=at_most),
         retry=tenacity.retry_if_result(lambda value: not value),
     )
     try:

@@ -10,6 +10,14 @@ import typer
 
 from labctl import console
 from labctl.cli import course_print as printed
+from labctl.cli.course_open import (
+    CourseOption,
+    LangOption,
+    active_of,
+    course_of,
+    for_a_learner,
+    open_record,
+)
 from labctl.cli.frame import (
     JsonOption,
     LabOption,
@@ -27,71 +35,18 @@ if TYPE_CHECKING:
     from labctl.course.form import Exercise
     from labctl.course.progress import Progress
     from labctl.course.text import Lang
+    from labctl.lab.model import Lab
 
 LIST, LINT = "list", "lint"
-
-LangOption = Annotated[
-    str | None,
-    typer.Option("--lang", envvar="LABCTL_LANG", help="en or ko; else the last one, else the locale's."),
-]
-CourseOption = Annotated[
-    list[Path] | None,
-    typer.Option("--course", metavar="DIR", envvar="LABCTL_COURSE", help="A folder with more exercises."),
-]
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     from labctl.cli import course_results
 
-    app.command("exercise")(exercise)
-    app.command("hint")(hint)
-    app.command("solve")(solve)
-    app.command("finish")(finish)
-    app.command("guide")(guide)
+    for command in (exercise, hint, solve, finish, guide):
+        app.command(command.__name__)(for_a_learner(command))
     course_results.register(app)
-
-
-def open_record(places: LabPlaces | None, chosen: str | None) -> tuple[Progress, Lang]:
-    """The lab's progress, and the language: of the option, else the one last asked for, else the locale's.
-
-    A damaged record is kept aside, and that is told. Raises UsageError for an unknown language.
-    """
-    from labctl.course import progress
-    from labctl.course.text import LANGS, from_locale
-    from labctl.course.words import say
-
-    if chosen not in (None, *LANGS):
-        raise UsageError(f"There is no language {chosen!r}.", mend="--lang en, or --lang ko")
-    aside: list[Path] = []
-    known = progress.load(places, damaged=aside.append) if places else progress.Progress(lab="")
-    tongue = next((lang for lang in LANGS if lang == chosen), None) or known.lang or from_locale()
-    for path in aside:
-        console.warning(say(tongue, "progress-damaged", path=path))
-    if places and chosen and tongue != known.lang:
-        known = progress.change(places, lambda now: now.model_copy(update={"lang": tongue}))
-    return known, tongue
-
-
-def course_of(folders: Sequence[Path] | None) -> Course:
-    """All exercises; what is wrong in a teacher's folder is told and left out."""
-    from labctl.cli.course_host import variable_names
-    from labctl.course import catalog
-
-    found = catalog.load(tuple(folders or ()), variables=variable_names())
-    for mistake in found.broken:
-        console.warning(str(mistake))
-    return found
-
-
-def active_of(course: Course, known: Progress, lab: str) -> Exercise:
-    """The exercise that is under way. Raises UsageError."""
-    if not known.active:
-        raise UsageError(
-            f"No exercise is under way in lab {lab}.",
-            mend=f"labctl exercise day1{lab_flag(lab)}   (or exercise list)",
-        )
-    return course.find(known.active)
 
 
 def exercise(
@@ -123,11 +78,8 @@ def exercise(
         return printed.listing(known_course, lab, described, known, tongue, as_json=as_json)
     places = require_lab(lab)
     known, tongue = open_record(places, lang)
-    chosen = _chosen(known_course, known, words[0], lab, reset=reset)
+    chosen = _chosen(known_course, known, known_lab(places), words[0], tongue, reset=reset)
     if chosen is None:
-        from labctl.course.words import say
-
-        console.line(say(tongue, "day-done", day=words[0]))
         return OK
     if known.active == chosen.id and not reset and not known.of(chosen.id).finished:
         require_running(lab)
@@ -138,19 +90,26 @@ def exercise(
     return OK
 
 
-def _chosen(course: Course, known: Progress, word: str, lab: str, *, reset: bool) -> Exercise | None:
-    from labctl.course.session import next_open
+def _chosen(
+    course: Course, known: Progress, lab: Lab, word: str, tongue: Lang, *, reset: bool
+) -> Exercise | None:
+    """The exercise that is meant; None when the lab can hold no more of the day, which is told."""
+    from labctl.course import choose
+    from labctl.course.progress import Progress
 
     if word == LIST:
-        return active_of(course, known, lab)
+        return active_of(course, known, lab.name)
     if not course.is_day(word):
         return course.find(word)
     exercises = course.of_day(word)
     if not exercises:
         raise UsageError(f"{word} has no exercises yet.", mend="labctl exercise list")
-    if reset:
-        return exercises[0]
-    return next_open(exercises, known)
+    choice = choose.of_day(exercises, Progress(lab=lab.name) if reset else known, lab, tongue)
+    if choice.exercise is None:
+        printed.day_over(word, choice, lab, tongue)
+    else:
+        printed.elsewhere(choice, lab, tongue)
+    return choice.exercise
 
 
 def _begin(
@@ -161,7 +120,7 @@ def _begin(
     from labctl.course.words import say
 
     lab = known_lab(places)
-    session.require(chosen, lab)
+    session.require(chosen, lab, tongue)
     active = progress.load(places).active
     left = next((each for each in course.exercises if each.id == active), None)
     if anew and course.is_day(day):

@@ -14,7 +14,7 @@ from labctl.course.variables import of_lab
 from labctl.engine.base import Engine
 from labctl.errors import BadFile
 from labctl.lab import bubble as lab_bubble
-from labctl.lab import capture, machines, snapshot, starts
+from labctl.lab import capture, machines, snapshot, starts, swap
 from labctl.lab.restore import restore
 from labctl.lab.up import Progress
 from labctl.places import LabPlaces, lab_places
@@ -48,6 +48,9 @@ class LabHost:
         except BadFile:
             return 0.0  # damaged: it is there, and nothing was ever restored from it
 
+    def restored(self) -> tuple[str, float]:
+        return swap.last(self._places)
+
     def labctl(self, words: Sequence[str]) -> run.Result:
         argv = [sys.executable, "-m", "labctl", *words, "--lab", self._lab.name]
         return run.run(argv, timeout=LABCTL_SECONDS, check=False)
@@ -59,7 +62,7 @@ class LabHost:
         capture.create(self._lab, self._places, name, note=note, say=self._say, patience=self._patience)
 
     def restore(self, name: str) -> None:
-        restore(self._places, name, Progress(say=self._say), patience=self._patience)
+        restore(self._places, name, Progress(say=self._say), give_way=True, patience=self._patience)
 
 
 def place_of(

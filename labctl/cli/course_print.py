@@ -14,6 +14,7 @@ from labctl.places import lab_flag
 if TYPE_CHECKING:
     from labctl.checks.result import CheckResult
     from labctl.course.catalog import Course
+    from labctl.course.choose import Choice
     from labctl.course.form import Exercise, Silent
     from labctl.course.place import Place
     from labctl.course.progress import Progress
@@ -64,6 +65,24 @@ def listing(
         words = {"day": f"labctl exercise day1{flag}", "one": f"labctl exercise day1/ssh{flag}"}
         console.line(console.command(say(tongue, "begin", **words)))
     return OK
+
+
+def elsewhere(choice: Choice, lab: Lab, tongue: Lang) -> None:
+    """What the lab cannot hold, a line each with the command for it."""
+    from labctl.course import session
+    from labctl.course.words import say
+
+    for each in choice.elsewhere:
+        what, command = session.unmet(each, lab, tongue)
+        console.note(console.command(say(tongue, "elsewhere", id=each.id, what=what, command=command)))
+
+
+def day_over(day: str, choice: Choice, lab: Lab, tongue: Lang) -> None:
+    """That a day is done, or all of it that the lab can hold, and what is left."""
+    from labctl.course.words import say
+
+    console.line(say(tongue, "day-done-here" if choice.elsewhere else "day-done", day=day, lab=lab.name))
+    elsewhere(choice, lab, tongue)
 
 
 def with_lab(text: str, lab: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labctl import console
-from labctl.cli import course as front
+from labctl.cli import course_open as front
 from labctl.cli import course_print as printed
 from labctl.cli.frame import JsonOption, LabOption, known_lab, require_lab, require_root, require_running
 from labctl.errors import FAILED, OK, UsageError
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from labctl.course.form import Exercise
     from labctl.course.place import Place
     from labctl.course.progress import Progress
+    from labctl.course.text import Lang
     from labctl.places import LabPlaces
 
 WATCH_SECONDS = 1.0
@@ -28,8 +29,8 @@ WATCH_SECONDS = 1.0
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    app.command("check")(check)
-    app.command("progress")(progress)
+    app.command("check")(front.for_a_learner(check))
+    app.command("progress")(front.for_a_learner(progress))
 
 
 def check(
@@ -49,6 +50,11 @@ def check(
     course: front.CourseOption = None,
 ) -> int:
     """Grade what is there now: what is right, what is missing, where to look."""
+    if watch and (option := "--json" if as_json else "--junit" if junit else "--all" if every else ""):
+        raise UsageError(
+            f"check --watch does not go with {option}: it shows how the points change until all is right.",
+            mend=f"labctl check {option}{f' {junit}' if option == '--junit' else ''}{lab_flag(lab)}",
+        )
     require_root("check")
     from labctl.cli.course_host import place_of
     from labctl.course.grade import passed
@@ -56,14 +62,14 @@ def check(
     places = require_lab(lab) if every else require_running(lab)[0]
     known_course, (known, tongue) = front.course_of(course), front.open_record(places, lang)
     if every:
-        return _every(known_course, known, places, as_json=as_json, junit=junit)
+        return _every(known_course, known, places, tongue, as_json=as_json, junit=junit)
     chosen = front.active_of(known_course, known, lab)
     with console.Steps(f"labctl check {chosen.id}", quiet=as_json) as steps:
         place = place_of(known_lab(places), places, tongue, say=steps.say)
         results = _watched(place, chosen) if watch else None
         if results is None or not quick:
             results = _graded(place, chosen, proofs=not quick, say=steps)
-    _remember(places, chosen, results)
+    known = _remember(places, chosen, results)
     if junit:
         _junit(results, junit, f"labctl check {chosen.id}")
     if as_json:
@@ -72,7 +78,8 @@ def check(
         console.document({**to_json(results), "lab": lab, "exercise": chosen.id, "done": passed(results)})
     else:
         _show(place, results)
-        _farewell(place, known_course, chosen, done=passed(results))
+        if passed(results):
+            farewell(place, known_course, chosen, known)
     return OK if passed(results) or not any(one.failed for one in results) else FAILED
 
 
@@ -106,19 +113,20 @@ def _show(place: Place, results: list[CheckResult]) -> None:
     console.heading(place.say("count", **words))
 
 
-def _farewell(place: Place, course: Course, chosen: Exercise, *, done: bool) -> None:
-    if not done:
-        return
+def farewell(place: Place, course: Course, chosen: Exercise, known: Progress) -> None:
+    """What is told when an exercise is done. known: the record that says so."""
+    from labctl.course import choose
+
     console.line(place.say("all-passed", id=chosen.id))
-    day = chosen.day
-    if chosen.id == course.of_day(day)[-1].id:
-        console.line(place.say("day-done", day=day))
-        day = next((each.day for each in course.exercises if each.day > day), day)
-    following = f"labctl exercise {day}{lab_flag(place.lab.name)}"
-    console.line(console.command(place.say("next", next=following)))
+    choice = choose.of_day(course.of_day(chosen.day), known, place.lab, place.lang)
+    if choice.exercise is None:
+        printed.day_over(chosen.day, choice, place.lab, place.lang)
+    if day := choose.next_day(course, known, place.lab, chosen.day):
+        following = f"labctl exercise {day}{lab_flag(place.lab.name)}"
+        console.line(console.command(place.say("next", next=following)))
 
 
-def _remember(places: LabPlaces, chosen: Exercise, results: list[CheckResult]) -> None:
+def _remember(places: LabPlaces, chosen: Exercise, results: list[CheckResult]) -> Progress:
     from labctl.course import progress as record
     from labctl.course.grade import passed
 
@@ -127,18 +135,20 @@ def _remember(places: LabPlaces, chosen: Exercise, results: list[CheckResult]) -
         "wrong": sum(one.failed for one in results),
     }
     done = passed(results)
-    record.change(
+    return record.change(
         places,
         lambda now: now.with_record(chosen.id, **record.graded(now.of(chosen.id), done=done, **counts)),
     )
 
 
-def _every(course: Course, known: Progress, places: LabPlaces, *, as_json: bool, junit: Path | None) -> int:
+def _every(
+    course: Course, known: Progress, places: LabPlaces, tongue: Lang, *, as_json: bool, junit: Path | None
+) -> int:
     """The whole course by the record: passed, failed at the last grading, or not done yet."""
     from labctl.checks.report import as_json as to_json
     from labctl.course.report import of_record
 
-    results = [of_record(each.id, known.of(each.id), places.lab) for each in course.exercises]
+    results = [of_record(each.id, known.of(each.id), places.lab, tongue) for each in course.exercises]
     if junit:
         _junit(results, junit, f"labctl course {places.lab}")
     if as_json:
@@ -171,7 +181,8 @@ def progress(
     from labctl.course import report
 
     if words[0] == "report" and len(words) == 2:
-        return _class_report(known_course, Path(words[1]), as_json=as_json)
+        tongue = front.open_record(None, lang)[1]
+        return _class_report(known_course, Path(words[1]), tongue, as_json=as_json)
     if words[0] not in ("show", "export") or len(words) > (2 if words[0] == "export" else 1):
         raise UsageError(
             f"progress {' '.join(words)}: what is that?", mend="labctl progress show, export or report DIR"
@@ -189,15 +200,20 @@ def progress(
     return OK
 
 
-def _class_report(course: Course, folder: Path, *, as_json: bool) -> int:
+def _class_report(course: Course, folder: Path, tongue: Lang, *, as_json: bool) -> int:
     from labctl.course import report
+    from labctl.course.error_words import reworded
+    from labctl.course.words import say
 
     merged = report.merge(folder)
     for problem in merged.damaged:
-        console.warning(problem)
+        console.warning(reworded(tongue, problem))
+    for student, hosts in merged.mixed.items():
+        said = say(tongue, "several-hosts", student=student, hosts=", ".join(hosts))
+        console.warning(said)
     if as_json:
         console.document(merged.document())
     else:
-        columns, rows = merged.table([each.id for each in course.exercises])
+        columns, rows = merged.table([each.id for each in course.exercises], tongue)
         console.table(columns, rows)
     return OK

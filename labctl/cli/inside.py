@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,13 +13,17 @@ import typer
 
 from labctl import console, run
 from labctl.cli.frame import LabOption, known_lab, require_lab, require_root, require_running
-from labctl.errors import FAILED, OK, LabError, UsageError
+from labctl.errors import FAILED, OK, ActionFailed, LabError, TimedOut, UsageError
 from labctl.places import DEFAULT_LAB, LabPlaces, lab_flag
+from labctl.storage.base import NONE, TARGET
 
 if TYPE_CHECKING:
     from labctl.lab.model import Lab, NodeSpec
 
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+CHECK_SECONDS = 10.0
+LOGIN_SECONDS = 60.0  # an emulated machine's sshd, beside other work
+AGENT_SECONDS = 3600.0  # of one command; the agent has no other end to it
 FORWARD = re.compile(r"(?:(?P<host>\d{1,5}):)?(?P<address>[^:\s]+):(?P<port>\d{1,5})")
 
 NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="node1, node2, …")]
@@ -47,7 +52,10 @@ def execute(
     command: Annotated[list[str] | None, typer.Argument(metavar="-- COMMAND [ARG]…")] = None,
     lab: LabOption = DEFAULT_LAB,
 ) -> int:
-    """Run a command as root in a node, a shell when none is given; its exit code is ours."""
+    """Run a command as root in a node, a shell when none is given; its exit code is ours.
+
+    In a virtual machine by ssh; where that does not answer, by its guest agent.
+    """
     require_root("exec")
     places, bubble = require_running(lab)
     known = known_lab(places)
@@ -55,11 +63,50 @@ def execute(
     words = [*(command or []), *context.args] or ["bash", "-l"]
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     if spec.mode == "vm":
-        # ssh gives its words to a shell of the machine.
-        login = ["-tt" if terminal else "-T", *_ssh_options(places, shared=True), _root_at(known, spec)]
-        return run.attach([*bubble.enter("--net", "--pid"), "ssh", *login, shlex.join(words)])
+        inside = [*bubble.enter("--net", "--pid"), "ssh", *_ssh_options(places, shared=True)]
+        where = _root_at(known, spec)
+        if _ssh_answers(inside, where):
+            # ssh gives its words to a shell of the machine.
+            return run.attach([*inside, "-tt" if terminal else "-T", where, shlex.join(words)])
+        if terminal and not (command or context.args):
+            raise ActionFailed(
+                f"{spec.name} does not answer by ssh, and its guest agent offers no terminal.",
+                mend=f"labctl console {spec.name}{lab_flag(lab)}"
+                f"   or one command: labctl exec {spec.name}{lab_flag(lab)} -- ip -br address",
+            )
+        return _by_agent(places, spec.name, words)
     tty = ["--tty"] if terminal else []
     return run.attach(_remote(places, "exec", "--interactive", *tty, spec.name, *words))
+
+
+def _ssh_answers(ssh: Sequence[str], where: str) -> bool:
+    """Whether a machine can be had by ssh: over the shared connection, or a new one, which is shared then.
+
+    ssh's own exit code does not tell a command's 255 from a connection that failed.
+    """
+    if run.run([*ssh, "-O", "check", where], timeout=CHECK_SECONDS, check=False).ok:
+        return True
+    try:
+        return run.run([*ssh, "-T", where, "true"], timeout=LOGIN_SECONDS, check=False).ok
+    except TimedOut:
+        return False
+
+
+def _by_agent(places: LabPlaces, name: str, words: list[str]) -> int:
+    """One command through QEMU's guest agent: text in, text out, at its end."""
+    from labctl.lab import bubble as lab_bubble
+
+    console.note(f"{name} does not answer by ssh: by its guest agent, which prints at the command's end")
+    given = None if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
+    engine = lab_bubble.engine(places.lab, places)
+    try:
+        done = engine.node(name).run(words, timeout=AGENT_SECONDS, check=False, stdin=given)
+    finally:
+        engine.close()
+    sys.stdout.write(done.stdout)
+    sys.stdout.flush()
+    sys.stderr.write(done.stderr)
+    return done.rc
 
 
 def ssh(
@@ -97,11 +144,15 @@ def _ssh_options(places: LabPlaces, *, shared: bool = False) -> list[str]:
     if shared:
         path = f"ControlPath={places.logs}/ssh-%h"  # logs are in no snapshot
         options += ["-o", "ControlMaster=auto", "-o", "ControlPersist=60", "-o", path]
+        # A connection whose other end was locked out must not be taken for one that works.
+        options += ["-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4", "-o", "BatchMode=yes"]
     return options
 
 
 def logs(
-    node: Annotated[str | None, typer.Argument(metavar="[NODE]", help="One node; without it, all.")] = None,
+    node: Annotated[
+        str | None, typer.Argument(metavar="[NODE]", help="One node, or the target; without it, all nodes.")
+    ] = None,
     lab: LabOption = DEFAULT_LAB,
     follow: Annotated[
         bool, typer.Option("--follow", "-F", help="Go on; Ctrl-C ends. One node only.")
@@ -115,6 +166,8 @@ def logs(
     require_root("logs")
     places = require_lab(lab)
     known = known_lab(places)
+    if node and _is_target(known, node):
+        return _logs_of_target(places, known, lines, only=unit, follow=follow)
     names = [known.node(node).name] if node else [each.name for each in known.nodes]
     only = ["--unit", unit] if unit else []
     if node and follow:
@@ -149,6 +202,32 @@ def logs(
             except LabError:
                 console.line("(the lab does not run)")
     return worst
+
+
+def _is_target(lab: Lab, name: str) -> bool:
+    """Whether the name is of the machine that serves the lab's disks."""
+    return name == TARGET and lab.storage.driver != NONE
+
+
+def _logs_of_target(places: LabPlaces, lab: Lab, lines: int, *, only: str | None, follow: bool) -> int:
+    """A container's output, which is all that it writes; a machine's journal, or its console."""
+    from labctl.lab import bubble as lab_bubble
+
+    if follow or (only and not lab.has_machines):
+        raise UsageError(f"The {TARGET} goes without that.", mend=f"labctl logs {TARGET}{lab_flag(lab.name)}")
+    engine = lab_bubble.engine(places.lab, places)
+    try:
+        if lab.has_machines:
+            argv = ["journalctl", "--no-pager", "-n", str(lines), *(["--unit", only] if only else [])]
+            try:
+                console.line(engine.node(TARGET).run(argv, timeout=60).stdout.rstrip())
+                return OK
+            except LabError as error:
+                console.warning(f"{TARGET} does not answer ({error.message}); its console's last lines:")
+        console.line("\n".join(engine.console(TARGET).rstrip().splitlines()[-lines:]))
+    finally:
+        engine.close()
+    return FAILED if lab.has_machines else OK
 
 
 def copy(
@@ -189,13 +268,15 @@ def console_(node: NodeArgument, lab: LabOption = DEFAULT_LAB) -> int:
     """A virtual machine's serial console: works without network or ssh. Ctrl-] leaves it."""
     require_root("console")
     places, _ = require_running(lab)
-    spec = known_lab(places).node(node)
-    if spec.mode != "vm":
+    known = known_lab(places)
+    target = _is_target(known, node)
+    name = TARGET if target else known.node(node).name
+    if not (known.has_machines if target else known.node(node).mode == "vm"):
+        enter = "" if target else f"labctl exec {name}{lab_flag(lab)}   or: "
         raise UsageError(
-            f"{spec.name} is a container and has no console.",
-            mend=f"labctl exec {spec.name}{lab_flag(lab)}   or: labctl logs {spec.name}{lab_flag(lab)}",
+            f"{name} is a container and has no console.", mend=f"{enter}labctl logs {name}{lab_flag(lab)}"
         )
-    return run.attach(["virsh", "--connect", places.libvirt_uri, "console", "--force", spec.name])
+    return run.attach(["virsh", "--connect", places.libvirt_uri, "console", "--force", name])
 
 
 def virsh(context: typer.Context, lab: LabOption = DEFAULT_LAB) -> int:

@@ -28,6 +28,9 @@ from labctl.errors import (
     exit_code,
 )
 
+# What Ctrl-C may leave half made.
+MAKERS = frozenset({"up", "down", "snapshot"})
+
 _asked_to_stop = threading.Event()
 
 app = typer.Typer(
@@ -90,7 +93,7 @@ def run(arguments: list[str]) -> int:
     try:
         result: object = app(args=arguments, prog_name="labctl", standalone_mode=False)
         if result == INTERRUPTED and _asked_to_stop.is_set():
-            _interrupted()  # typer makes this exit code of a KeyboardInterrupt
+            _interrupted(arguments)  # typer makes this exit code of a KeyboardInterrupt
         return result if isinstance(result, int) else OK
     except typer.Exit as asked:
         return asked.exit_code
@@ -98,7 +101,7 @@ def run(arguments: list[str]) -> int:
         console.error(UsageError(error.format_message(), mend="labctl --help"))
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
-        _interrupted()
+        _interrupted(arguments)
     except BrokenPipeError:
         # The reader has gone (labctl … | head); nothing is wrong, and nothing can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -142,9 +145,17 @@ def _bug(error: Exception) -> int:
     return BUG
 
 
-def _interrupted() -> NoReturn:
+def how_to_go_on(arguments: list[str]) -> str:
+    """What is told when a command was interrupted: the way on where it may have left something half made."""
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    if command in MAKERS:
+        return console.command("Interrupted. `labctl up` carries on, `labctl down` clears away.")
+    return "Interrupted."
+
+
+def _interrupted(arguments: list[str]) -> NoReturn:
     """Say how to go on, and end at once."""
-    console.note(console.command("Interrupted. `labctl up` carries on, `labctl down` clears away."))
+    console.note(how_to_go_on(arguments))
     # Threads may still wait for a node's answer; nobody waits for them any more.
     sys.stdout.flush()
     os._exit(INTERRUPTED)

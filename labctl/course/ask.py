@@ -10,13 +10,13 @@ from xml.etree import ElementTree as ET
 
 from labctl.checks.cluster import views
 from labctl.checks.result import CheckResult
+from labctl.course.error_words import reworded
 from labctl.course.judge import Scene, result, silent
 from labctl.course.kinds import Asked, Cib, Command, Login, PortOpen, Restored
 from labctl.course.knock import knock
 from labctl.course.place import Place
 from labctl.engine.base import TIMEOUT_CODES
 from labctl.errors import LabError
-from labctl.probe.facts import NodeFacts
 
 ASK_SECONDS = 15.0
 # pacemaker's CRM_EX_NOSUCH: nothing in the CIB fits the XPath (crm_error(8)).
@@ -58,7 +58,7 @@ def _command(place: Place, scene: Scene, check: Command, node: str) -> list[str]
     try:
         told = place.node(node).run(["bash", "-c", command], timeout=check.timeout, check=False)
     except LabError as error:
-        return [scene.say("silent", node=node, reason=error.message)]
+        return [scene.say("silent", node=node, reason=reworded(scene.lang, error.message))]
     if told.rc in TIMEOUT_CODES and time.monotonic() - began >= check.timeout:
         # It says nothing about the lab, whatever the check takes such an end for.
         return [scene.say("too-late" if shown else "script-late", run=shown, seconds=f"{check.timeout:.0f}")]
@@ -111,7 +111,8 @@ def _login(place: Place, scene: Scene, check: Login, name: str) -> list[str]:
         try:
             told = place.node(check.source).run(argv, timeout=ASK_SECONDS, check=False)
         except LabError as error:
-            return [scene.say("silent", node=check.source, reason=error.message)]
+            reason = reworded(scene.lang, error.message)
+            return [scene.say("silent", node=check.source, reason=reason)]
         if not told.ok:
             said = told.stderr.strip().splitlines()[-1:] or [str(told.rc)]
             problems.append(
@@ -123,7 +124,8 @@ def _login(place: Place, scene: Scene, check: Login, name: str) -> list[str]:
 def _port(place: Place, scene: Scene, check: PortOpen, name: str) -> list[str]:
     address = str(scene.lab.node(name).address(scene.lab.cluster.links[0]))
     state, why = knock(place.node(check.source), place.node(name), address, check.port, check.protocol)
-    words = {"protocol": check.protocol.upper(), "port": check.port, "source": check.source, "found": why}
+    found = reworded(scene.lang, why)
+    words = {"protocol": check.protocol.upper(), "port": check.port, "source": check.source, "found": found}
     if state == "untried":
         return [scene.say("port-untried", **words)]
     if (state == "open") is check.open:
@@ -140,7 +142,7 @@ def _cib(place: Place, scene: Scene, check: Cib) -> list[str]:
     try:
         told = place.node(running[0]).run(argv, timeout=ASK_SECONDS, check=False)
     except LabError as error:
-        return [scene.say("no-cib", found=error.message)]
+        return [scene.say("no-cib", found=reworded(scene.lang, error.message))]
     if told.rc not in (0, NO_SUCH):
         return [scene.say("no-cib", found=told.stderr.strip() or told.rc)]
     count = _count(told.stdout) if told.ok else 0
@@ -163,8 +165,7 @@ def _restored(place: Place, scene: Scene, check: Restored) -> list[str]:
     age = place.host.snapshots().get(check.snapshot)
     if age is None:
         return [scene.say("no-snapshot", name=check.snapshot)]
-    for name in scene.targets(check):
-        facts = scene.facts.get(name)
-        if isinstance(facts, NodeFacts) and facts.uptime >= age:
-            return [scene.say("not-restored", name=check.snapshot, node=name)]
+    last, since = place.host.restored()
+    if last != check.snapshot or since >= age:
+        return [scene.say("not-restored", name=check.snapshot)]
     return [why for name in scene.targets(check) if (why := silent(scene, name))]

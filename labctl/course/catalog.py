@@ -64,7 +64,7 @@ def load(folders: Sequence[Path] = (), *, variables: Collection[str] | None = No
     An exercise of the same id takes the place of labctl's. Raises UsageError for a folder that is not
     there, BadFile when labctl's own exercises are broken; a teacher's broken files are only told.
     """
-    own, wrong = _of_folder(OWN, variables)
+    own, wrong = _read(files(OWN), variables)
     if wrong:
         raise bad_file(wrong)
     found = {each.id: (0, each) for each in own}
@@ -72,7 +72,7 @@ def load(folders: Sequence[Path] = (), *, variables: Collection[str] | None = No
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"There is no folder {folder}.", mend="labctl exercise --course DIR")
-        added, wrong = _of_folder(folder, variables)
+        added, wrong = _read(files(folder), variables)
         broken += wrong
         found |= {each.id: (found.get(each.id, (1, each))[0], each) for each in added}
     ranked = sorted(found.values(), key=lambda item: (item[1].day, item[0], item[1].place, item[1].name))
@@ -88,31 +88,30 @@ def lint(
     paths: Sequence[Path], *, variables: Collection[str] | None = None
 ) -> tuple[list[Exercise], list[Mistake]]:
     """The good exercises of files and folders, and every mistake. Raises UsageError for a missing path."""
-    good: list[Exercise] = []
+    found: list[Path] = []
     wrong: list[Mistake] = []
     for path in paths:
         if not path.exists():
-            raise UsageError(f"There is no {path}.")
+            raise UsageError(f"There is no file or folder {path}.")
         listed = files(path) if path.is_dir() else [path]
         if not listed:
             wrong.append(Mistake(Where(str(path), 1), (), "empty", "there is no exercise in this folder"))
-        for each in listed:
-            exercise, mistakes = read_exercise(each, variables=variables)
-            wrong += mistakes
-            good += [exercise] if exercise is not None and not mistakes else []
-    return good, wrong
+        found += listed
+    good, mistakes = _read(found, variables)
+    return good, wrong + mistakes
 
 
-def _of_folder(folder: Path, variables: Collection[str] | None) -> tuple[list[Exercise], list[Mistake]]:
+def _read(paths: Sequence[Path], variables: Collection[str] | None) -> tuple[list[Exercise], list[Mistake]]:
+    """The good exercises of these files, and every mistake; an id that comes again is one."""
     good, wrong = [], []
     seen: dict[str, Path] = {}
-    for path in files(folder):
+    for path in {path.resolve(): path for path in paths}.values():
         exercise, mistakes = read_exercise(path, variables=variables)
         wrong += mistakes
         if exercise is None or mistakes:
             continue
         if exercise.id in seen:
-            text = f"{exercise.id} stands in {seen[exercise.id].name}, too"
+            text = f"{exercise.id} stands in {seen[exercise.id]}, too"
             wrong.append(Mistake(Where(str(path), 1), ("id",), "duplicate", text))
             continue
         seen[exercise.id] = path

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from labctl.course import variables as variable
 from labctl.course.form import ALL, HOST, Exercise, Silent
-from labctl.course.kinds import Again, Cib, Command, UnitState
+from labctl.course.kinds import Address, Again, Cib, Command, Links, UnitState
+from labctl.course.text import Text
 from labctl.lab.model import nearest
+from labctl.lab.sections import MAX_NODES
 
 Finding = tuple[tuple[str | int, ...], str, str]
 
@@ -22,8 +24,8 @@ def crosscheck(exercise: Exercise, path: Path, variables: Collection[str] | None
     findings = [*_place(exercise, path), *_ids(exercise), *_nodes(exercise), *_steps(exercise)]
     if variables is not None:
         known = frozenset(variables)
-        findings += _units(exercise, known)
-        for where, text in _commands(exercise):
+        findings += [*_units(exercise, known), *_of_the_lab(exercise, known)]
+        for where, text in _filled(exercise):
             findings += [(where, "variable", problem) for problem in variable.unknown(text, known)]
     return findings
 
@@ -59,6 +61,20 @@ def _units(exercise: Exercise, variables: frozenset[str]) -> Iterator[Finding]:
         for name in check.units if isinstance(check, UnitState) else ():
             if name not in known:
                 yield ("checks", number, "units"), "unit", f"there is no unit {name!r}{nearest(name, known)}"
+
+
+def _of_the_lab(exercise: Exercise, variables: frozenset[str]) -> Iterator[Finding]:
+    """Nodes that no lab has, and networks that labctl's own has not got; its variables tell which it has."""
+    nodes = [f"node{number}" for number in range(1, MAX_NODES + 1)]  # `up --nodes` makes as many
+    networks = [name.removeprefix("subnet.") for name in variables if name.startswith("subnet.")]
+    for number, name in enumerate(exercise.nodes):
+        if name not in nodes:
+            yield ("nodes", number), "node", f"no lab has a node {name!r}{nearest(name, nodes)}"
+    for number, check in enumerate(exercise.checks):
+        for name in check.networks if isinstance(check, Address | Links) else ():
+            if name not in networks:
+                text = f"the lab has no network {name!r}{nearest(name, networks)}"
+                yield ("checks", number, "networks"), "network", text
 
 
 def _nodes(exercise: Exercise) -> Iterator[Finding]:
@@ -103,7 +119,7 @@ def _all_steps(exercise: Exercise) -> Iterator[tuple[tuple[str | int, ...], Sile
             yield ("near_miss", number, "steps", place), step
 
 
-def _commands(exercise: Exercise) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _filled(exercise: Exercise) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """Every text in which variables are filled, with its place."""
     for where, step in _all_steps(exercise):
         yield (*where, "run"), step.run
@@ -114,7 +130,21 @@ def _commands(exercise: Exercise) -> Iterator[tuple[tuple[str | int, ...], str]]
             text = getattr(check, key, None)
             if isinstance(check, Again | Cib | Command) and isinstance(text, str):
                 yield ("checks", number, key), text
+        yield ("checks", number, "look"), check.look
+    for where, words in _texts(exercise):
+        yield where, words.en
+        yield where, words.ko
+
+
+def _texts(exercise: Exercise) -> Iterator[tuple[tuple[str | int, ...], Text]]:
+    """The texts for the learner in which variables are filled."""
+    yield ("aim",), exercise.aim
     for key in ("tasks", "hints"):
         for number, words in enumerate(getattr(exercise, key)):
-            yield (key, number), words.en
-            yield (key, number), words.ko
+            yield (key, number), words
+    for number, note in enumerate(exercise.notes):
+        yield ("notes", number, "text"), note.text
+    for number, check in enumerate(exercise.checks):
+        yield ("checks", number, "point"), check.point
+        if isinstance(check, Again | Command) and check.found is not None:
+            yield ("checks", number, "found"), check.found

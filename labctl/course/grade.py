@@ -11,6 +11,7 @@ from dataclasses import replace
 from labctl.checks.cluster import views
 from labctl.checks.result import CheckResult, Status, skipped
 from labctl.course.ask import ask
+from labctl.course.error_words import reworded
 from labctl.course.form import Exercise
 from labctl.course.judge import Scene, best, judge, result
 from labctl.course.kinds import Again, Asked, Check, TimeSource
@@ -67,7 +68,11 @@ def grade(
             results.append(skipped(check.id, None, place.say("quick")))
         else:
             results.append(_prove(place, exercise, check, say))
-    return [replace(one, hint=place.fill(one.hint, shell=False)) for one in results]
+    # A check's point and `found` stand in the message; they may name variables, as `look` may.
+    return [
+        replace(one, message=place.fill(one.message, shell=False), hint=place.fill(one.hint, shell=False))
+        for one in results
+    ]
 
 
 def passed(results: Iterable[CheckResult]) -> bool:
@@ -242,7 +247,7 @@ def _disturb(place: Place, check: Again, node: str, say: Say) -> str:
         try:
             reboot(place, node)
         except LabError as error:
-            return place.say("no-return", node=node, found=error.message)
+            return place.say("no-return", node=node, found=reworded(place.lang, error.message))
         return ""
     command = place.fill(check.run or "")
     short = _short(command)
@@ -251,7 +256,7 @@ def _disturb(place: Place, check: Again, node: str, say: Say) -> str:
     try:
         told = place.node(node).run(["bash", "-c", command], timeout=check.timeout, check=False)
     except LabError as error:
-        found = error.message
+        found = reworded(place.lang, error.message)
     else:
         if told.ok:
             return ""

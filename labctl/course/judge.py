@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from labctl.checks.cluster import views
 from labctl.checks.result import CheckResult, Status
+from labctl.course.error_words import reworded
 from labctl.course.kinds import (
     Address,
     Base,
@@ -79,7 +80,7 @@ def silent(scene: Scene, node: str) -> str:
     if isinstance(facts, NodeFacts):
         return ""
     reason = facts.reason if isinstance(facts, ProbeFailure) else scene.say("unknown")
-    return scene.say("silent", node=node, reason=reason)
+    return scene.say("silent", node=node, reason=reworded(scene.lang, reason))
 
 
 def judge(scene: Scene, check: FromFacts) -> list[CheckResult]:

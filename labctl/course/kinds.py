@@ -166,7 +166,7 @@ class PortOpen(Base):
 
 
 class Restored(Base):
-    """The lab has a snapshot of this name and was brought back to it."""
+    """The lab has a snapshot of this name, and was last brought back to it, after it was made."""
 
     type: Literal["restored"]
     snapshot: str

@@ -12,8 +12,9 @@ from typing import Final
 
 from labctl.course.text import Lang
 
-# A line of the lab, {…} for what changes in it; the same in Korean. A {because} is turned, too.
+# A line of the lab, {…} for what changes in it; the same in Korean. A {because} or {holder} is turned, too.
 LINES: Final[dict[str, str]] = {
+    "waiting for {holder} to finish with lab {lab}": "{lab} 랩에서 {holder}이(가) 끝나기를 기다리는 중입니다",
     "starting the lab's namespaces and services": "랩의 네임스페이스와 서비스를 시작하는 중입니다",
     "{node}: removing{because}": "{node}: 삭제하는 중입니다{because}",
     "{node}: creating{because}": "{node}: 만드는 중입니다{because}",
@@ -44,6 +45,9 @@ LINES: Final[dict[str, str]] = {
     ),
     "finished the restore that was killed": "중단된 복원을 마무리했습니다",
     "ending the lab and putting the snapshot in its place": "랩을 끝내고 스냅샷으로 바꾸는 중입니다",
+    "there is no room for both, so what the lab holds now goes first ({amount})": (
+        "둘을 함께 둘 공간이 없어 지금 랩의 내용을 먼저 지웁니다({amount})"
+    ),
     "copying {amount}": "{amount}를 복사하는 중입니다",
     "copying {amount} while the lab runs": "랩이 동작하는 동안 {amount}를 복사하는 중입니다",
     "the cluster does not start at boot: pcs cluster start --all": (
@@ -98,20 +102,28 @@ REASONS: Final[dict[str, str]] = {
     "pcsd does not run": "pcsd가 동작하지 않음",
     "it lacks {disks}": "{disks} 없음",
 }
+# Who holds a lab (labctl/lab/lock.py).
+HOLDERS: Final[dict[str, str]] = {
+    "another labctl": "다른 labctl",
+    "`{what}` (process {pid}, for {minutes} min)": "`{what}`(프로세스 {pid}, 경과 시간 {minutes})",
+}
 
 
 def in_words(lang: Lang, line: str) -> str:
     """The line as the learner reads it; as it is, when the table has no such line."""
-    return line if lang == "en" else _turned(line, LINES) or line
+    return line if lang == "en" else turned(line, LINES) or line
 
 
-def _turned(line: str, table: dict[str, str]) -> str:
+def turned(line: str, table: dict[str, str]) -> str:
+    """The line in Korean by a table of English and Korean lines; "" when the table has no such line."""
     for pattern, korean in _patterns(tuple(table.items())):
         if found := pattern.fullmatch(line):
             words = found.groupdict()
             if because := words.get("because"):
                 bare = because.removeprefix(" (").removesuffix(")")
-                words["because"] = because.replace(bare, _turned(bare, REASONS) or bare)
+                words["because"] = because.replace(bare, turned(bare, REASONS) or bare)
+            if holder := words.get("holder"):
+                words["holder"] = turned(holder, HOLDERS) or holder
             return korean.format(**words)
     return ""
 

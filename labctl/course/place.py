@@ -25,6 +25,10 @@ class Host(Protocol):
         """Name of each snapshot of the lab, to its age in seconds."""
         ...
 
+    def restored(self) -> tuple[str, float]:
+        """The snapshot that the lab was last brought back to, and the seconds since; ("", 0.0) for none."""
+        ...
+
     def labctl(self, words: Sequence[str]) -> Result:
         """Run labctl with these words for this lab. Never raises for a non-zero exit."""
         ...

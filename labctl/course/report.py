@@ -31,6 +31,7 @@ def export(course: Course, known: Progress, *, student: str | None) -> dict[str,
     return {
         "format": FORMAT,
         "student": student or os.environ.get("SUDO_USER") or socket.gethostname(),
+        "host": socket.gethostname(),
         "lab": known.lab,
         "exported": now(),
         "exercises": {
@@ -69,29 +70,34 @@ def rows(course: Course, known: Progress, lang: Lang) -> list[list[str]]:
     ]
 
 
-def of_record(exercise: str, record: Record, lab: str) -> CheckResult:
+def of_record(exercise: str, record: Record, lab: str, lang: Lang = "en") -> CheckResult:
     """An exercise as one result, by what its last grading said."""
     if record.passed:
-        how = ", solved by the tool" if record.solved else ""
-        return passed(exercise, None, f"Passed on {record.passed[:10]} ({record.hints} hints{how}).")
+        key = "passed-helped" if record.solved else "passed-on"
+        return passed(exercise, None, say(lang, key, day=record.passed[:10], hints=record.hints))
     if record.checks and record.wrong:
-        text = f"{record.right} of {record.right + record.wrong} points were right when it was last graded."
+        text = say(lang, "partly-right", right=record.right, count=record.right + record.wrong)
         return failed(exercise, None, text, f"labctl exercise {exercise} --lab {lab}")
-    return skipped(exercise, None, "Not done yet.")
+    return skipped(exercise, None, say(lang, "not-done"))
 
 
 @dataclass(frozen=True)
 class Class:
-    """A class: exports by student, and why files were left out."""
+    """A class: exports by student, and why files were left out.
+
+    mixed: students whose exports come from different hosts, and these; they may be two people.
+    """
 
     exports: dict[str, dict[str, Any]]
     damaged: tuple[str, ...]
+    mixed: dict[str, list[str]]
 
     def document(self) -> dict[str, Any]:
         """`progress report --json`."""
-        return {"students": list(self.exports.values()), "damaged": list(self.damaged)}
+        students = list(self.exports.values())
+        return {"students": students, "damaged": list(self.damaged), "mixed": self.mixed}
 
-    def table(self, exercises: list[str]) -> tuple[list[str], list[list[str]]]:
+    def table(self, exercises: list[str], lang: Lang = "en") -> tuple[list[str], list[list[str]]]:
         """A row for each student: how many are done, then each exercise."""
         short = {"done": "✔", "open": "…", "todo": ""}
         table = []
@@ -100,14 +106,15 @@ class Class:
             done = sum(state == "done" for state in states.values())
             marks = [short.get(states.get(name, ""), "") for name in exercises]
             table.append([student, f"{done}/{len(exercises)}", *marks])
-        return ["student", "done", *(name.partition("/")[2] for name in exercises)], table
+        names = [name.partition("/")[2] for name in exercises]
+        return [say(lang, "column-student"), say(lang, "column-done"), *names], table
 
 
 def merge(folder: Path) -> Class:
-    """All exports in a folder; of one student the newest counts. Raises UsageError for no folder."""
+    """All exports in a folder, those of one student in one. Raises UsageError for no folder."""
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}.", mend="labctl progress report DIR")
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, list[dict[str, Any]]] = {}
     damaged = []
     for path in sorted(folder.glob("*.json")):
         try:
@@ -116,11 +123,36 @@ def merge(folder: Path) -> Class:
                 raise ValueError(f"format {one['format']}")
             for told in one["exercises"].values():
                 Record.model_validate({key: value for key, value in told.items() if key != "state"})
-            student, exported = str(one["student"]), str(one["exported"])
+            student, one["exported"] = str(one["student"]), str(one["exported"])
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ValidationError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             damaged.append(f"{path} is no export of labctl progress: {reason}")
             continue
-        if student not in found or exported > str(found[student]["exported"]):
-            found[student] = one
-    return Class(found, tuple(damaged))
+        found.setdefault(student, []).append(one)
+    hosts = {student: _hosts(exports) for student, exports in found.items()}
+    return Class(
+        {student: _as_one(exports) for student, exports in found.items()},
+        tuple(damaged),
+        {student: names for student, names in hosts.items() if len(names) > 1},
+    )
+
+
+def _hosts(exports: list[dict[str, Any]]) -> list[str]:
+    """The hosts that the exports name; one of an older labctl names none."""
+    return sorted({str(one["host"]) for one in exports if one.get("host")})
+
+
+def _as_one(exports: list[dict[str, Any]]) -> dict[str, Any]:
+    """The newest export, each exercise as far as any has it: a learner may have several labs."""
+    by_age = sorted(exports, key=lambda one: str(one["exported"]))
+    exercises: dict[str, Any] = {}
+    for one in by_age:
+        for name, record in one["exercises"].items():
+            if name not in exercises or _rank(record) >= _rank(exercises[name]):
+                exercises[name] = record
+    return {**by_age[-1], "exercises": exercises}
+
+
+def _rank(record: dict[str, Any]) -> int:
+    """Passed before begun before neither."""
+    return 2 if record.get("passed") else 1 if record.get("started") else 0

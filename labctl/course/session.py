@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from labctl.course import progress
@@ -17,38 +19,57 @@ from labctl.course.text import Lang
 from labctl.course.words import say
 from labctl.errors import BadFile, UsageError
 from labctl.lab.model import Lab
-from labctl.places import LabPlaces, lab_flag
+from labctl.places import LabPlaces
 
 # What only a kernel of its own gives a node (COURSE.md, "needs").
 OF_A_VM = frozenset({"lvm", "nfs", "pr", "dlm", "drbd", "vm"})
 BEFORE = "before-course"
-MANY_NODES = "labctl down{lab} && labctl up{lab} --nodes {count}"
 
 Say = Callable[[str], None]
 
 
 def unmet(exercise: Exercise, lab: Lab, lang: Lang = "en") -> tuple[str, str]:
-    """(what the lab has not got for this exercise, the command that gives it); ("", "") when all is there."""
-    flag = lab_flag(lab.name)
-    if lab.has_containers and (needs := sorted(OF_A_VM.intersection(exercise.needs))):
-        what = say(lang, "machines")
-        named = what if needs == ["vm"] else f"{what} ({', '.join(needs)})"
-        return named, f"labctl down{flag} && labctl up{flag} --mode vm"
+    """(what the lab has not got for this exercise, the command that gives it); ("", "") when all is there.
+
+    The command makes a second lab: none of these can be changed in a lab that is there, and this one
+    holds the learner's work and record.
+    """
+    lacks: list[str] = []
+    second, options = "", ""
+    if needs := sorted(OF_A_VM.intersection(exercise.needs)):
+        options += " --mode vm"
+        if lab.has_containers:
+            what = say(lang, "machines")
+            lacks.append(what if needs == ["vm"] else f"{what} ({', '.join(needs)})")
+            second = "vm"
     if "block" in exercise.needs and lab.storage.driver == "none":
-        return say(lang, "disks"), f"labctl down{flag} && labctl up{flag} --storage auto"
-    missing = [name for name in exercise.nodes if name not in {node.name for node in lab.nodes}]
-    if missing:
-        return ", ".join(missing), MANY_NODES.format(lab=flag, count=len(exercise.nodes))
-    return "", ""
+        options += " --storage auto"
+        lacks.append(say(lang, "disks"))
+        second = second or "disks"
+    if missing := [name for name in exercise.nodes if name not in {node.name for node in lab.nodes}]:
+        count = _nodes_up_to(exercise)
+        options += f" --nodes {count}"
+        lacks += missing
+        second = second or f"nodes-{count}"
+    if not lacks:
+        return "", ""
+    flag = f" --lab {second if second != lab.name else f'{second}-2'}"
+    return ", ".join(lacks), f"labctl up{flag}{options} && labctl exercise {exercise.id}{flag}"
 
 
-def require(exercise: Exercise, lab: Lab) -> None:
+def _nodes_up_to(exercise: Exercise) -> int:
+    """How many nodes a lab has that has all of the exercise's: they are numbered from 1 without a gap."""
+    numbers = [int(found[0]) for name in exercise.nodes if (found := re.search(r"\d+$", name))]
+    return max([len(exercise.nodes), *numbers])
+
+
+def require(exercise: Exercise, lab: Lab, lang: Lang = "en") -> None:
     """Raises UsageError, naming the command, when the lab cannot hold this exercise."""
-    what, command = unmet(exercise, lab)
+    what, command = unmet(exercise, lab, lang)
     if what:
         raise UsageError(
-            f"Exercise {exercise.id} needs {what}, which lab {lab.name} has not got.",
-            details="The lab is made anew by this; what is in it now, snapshots included, is lost.",
+            say(lang, "lacks", id=exercise.id, what=what, lab=lab.name),
+            details=say(lang, "second-lab", lab=lab.name),
             mend=command,
         )
 
@@ -75,14 +96,14 @@ def begin(
     The name of the snapshot that holds the lab as it was before the course came, "" when none was
     made now. Raises LabError.
     """
-    require(exercise, place.lab)
+    require(exercise, place.lab, place.lang)
     known = progress.load(places)
     before = ""
     if not known.exercises and BEFORE not in place.host.snapshots():
         say(place.say("keep-before", name=BEFORE))
         place.host.keep(BEFORE, "the lab before the course")
         before = BEFORE
-    progress.change(places, lambda now: now.model_copy(update={"active": "", "at": "", "rest": ""}))
+    _on_the_way(places)
     say(place.say("to-start", id=exercise.id))
     if left is not None:
         run_steps(place, left, left.cleanup, keep_going=True)
@@ -106,6 +127,15 @@ def begin(
 
     progress.change(places, begun)
     return before
+
+
+def _on_the_way(places: LabPlaces) -> None:
+    """Until its start the lab is no exercise's. A full disk does not keep that: the start makes room."""
+    try:
+        progress.change(places, lambda now: now.model_copy(update={"active": "", "at": "", "rest": ""}))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
 
 
 def _restored(place: Place, kept: str) -> bool:
@@ -175,8 +205,3 @@ def finish(place: Place, places: LabPlaces, exercise: Exercise) -> None:
         return ended.model_copy(update={"active": "", "at": exercise.start, "rest": rest})
 
     progress.change(places, over)
-
-
-def next_open(exercises: Iterable[Exercise], known: Progress) -> Exercise | None:
-    """The first exercise that is not passed yet."""
-    return next((each for each in exercises if not known.of(each.id).passed), None)

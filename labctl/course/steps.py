@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from labctl.course.form import HOST, Exercise, Silent
 from labctl.course.place import Place
 from labctl.errors import ActionFailed, LabError
+from labctl.places import lab_flag
 from labctl.run import Result
 
 UNLESS_SECONDS = 30.0
@@ -70,14 +71,18 @@ def _run(place: Place, exercise: Exercise, step: Silent) -> list[Done]:
         result = place.host.labctl(words)
         place.moved()
         if not result.ok:
-            raise ActionFailed("A step on the host failed.", details=f"# {command}\n{result.describe()}")
+            raise ActionFailed(
+                "A step on the host failed.",
+                details=f"# {command}\n{result.describe()}",
+                mend=_anew(place, exercise),
+            )
         return [Done(step, HOST, command, result)]
     nodes = exercise.targets(step.on)
     with ThreadPoolExecutor(len(nodes)) as pool:
-        return list(pool.map(lambda node: _on_node(place, step, node, command), nodes))
+        return list(pool.map(lambda node: _on_node(place, exercise, step, node, command), nodes))
 
 
-def _on_node(place: Place, step: Silent, node: str, command: str) -> Done:
+def _on_node(place: Place, exercise: Exercise, step: Silent, node: str, command: str) -> Done:
     handle = place.node(node)
     if step.unless:
         asked = handle.run(["bash", "-c", place.fill(step.unless)], timeout=UNLESS_SECONDS, check=False)
@@ -92,6 +97,11 @@ def _on_node(place: Place, step: Silent, node: str, command: str) -> Done:
         raise ActionFailed(
             f"A step failed on {node} (exit code {result.rc}).",
             details=f"[root@{node}]# {command}\n{said}",
-            mend="labctl exercise --reset begins the exercise again from its start",
+            mend=_anew(place, exercise),
         )
     return Done(step, node, command, result)
+
+
+def _anew(place: Place, exercise: Exercise) -> str:
+    """The command that begins the exercise from its start; by its id, since it may not be under way yet."""
+    return f"labctl exercise {exercise.id} --reset{lab_flag(place.lab.name)}"

@@ -129,8 +129,8 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "port-untried": ("port {port} could not be tried: {found}", "{port} 포트를 확인할 수 없습니다: {found}"),
     "no-snapshot": ("the lab has no snapshot {name}", "랩에 {name} 스냅샷이 없습니다"),
     "not-restored": (
-        "the lab was not brought back to snapshot {name}: {node} has been up since before it was made",
-        "랩을 {name} 스냅샷으로 되돌리지 않았습니다: {node}은(는) 스냅샷을 만들기 전부터 켜져 있습니다",
+        "the lab was not brought back to snapshot {name} after it was made",
+        "랩을 {name} 스냅샷으로 되돌리지 않았습니다(스냅샷을 만든 뒤에 되돌려야 합니다)",
     ),
     "requires": (
         "Not tried yet; it builds on: {names}.",
@@ -164,7 +164,6 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     # -- headings
     "everywhere": ("all nodes", "모든 노드"),
     "exercise": ("Exercise {id}: {title}", "실습 {id}: {title}"),
-    "why": ("Why", "왜 하나요"),
     "tasks": ("What to reach", "할 일"),
     "nodes": ("Nodes", "노드"),
     "note": ("Note", "참고"),
@@ -195,7 +194,23 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "Next: `{next}`; it clears this one away first.",
         "다음: `{next}`. 이 실습은 먼저 정리됩니다.",
     ),
-    "day-done": ("That was the last exercise of {day}.", "{day}의 마지막 실습이었습니다."),
+    "day-done": ("All exercises of {day} are done.", "{day}의 실습을 모두 마쳤습니다."),
+    "day-done-here": (
+        "All exercises of {day} that lab {lab} can hold are done.",
+        "{lab} 랩에서 할 수 있는 {day}의 실습을 모두 마쳤습니다.",
+    ),
+    "elsewhere": (
+        "{id} needs {what}, which this lab has not got: `{command}`",
+        "{id}에는 이 랩에 없는 {what}이(가) 필요합니다: `{command}`",
+    ),
+    "lacks": (
+        "Exercise {id} needs {what}, which lab {lab} has not got.",
+        "실습 {id}에는 {lab} 랩에 없는 {what}이(가) 필요합니다.",
+    ),
+    "second-lab": (
+        "This makes a second lab with a record of its own; lab {lab} stays as it is.",
+        "따로 진행 기록을 갖는 두 번째 랩을 만듭니다. {lab} 랩은 그대로 남습니다.",
+    ),
     "count": (
         "{passed} right, {failed} missing, {skipped} not tried",
         "맞음 {passed}, 틀림 {failed}, 건너뜀 {skipped}",
@@ -235,6 +250,22 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "column-checks": ("checks", "확인"),
     "column-hints": ("hints", "힌트"),
     "column-solved": ("solved", "풀이"),
+    "column-student": ("student", "학생"),
+    "column-done": ("done", "완료"),
+    "passed-on": ("Passed on {day} ({hints} hints).", "{day}에 통과했습니다(힌트 {hints}개)."),
+    "passed-helped": (
+        "Passed on {day} ({hints} hints, solved by the tool).",
+        "{day}에 통과했습니다(힌트 {hints}개, 도구로 풀이).",
+    ),
+    "partly-right": (
+        "{right} of {count} points were right when it was last graded.",
+        "마지막 채점에서 {count}개 항목 중 {right}개가 맞았습니다.",
+    ),
+    "not-done": ("Not done yet.", "아직 마치지 않았습니다."),
+    "several-hosts": (
+        "{student}: exports from different hosts ({hosts}). If these are two people, export with --student.",
+        "{student}: 서로 다른 호스트({hosts})에서 내보냈습니다. 두 사람이면 --student를 붙여 내보내세요.",
+    ),
     "machines": ("virtual machines", "가상 머신"),
     "disks": ("shared disks", "공유 디스크"),
     "done": ("done", "완료"),

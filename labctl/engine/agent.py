@@ -18,7 +18,8 @@ ENVIRONMENT = [
     "HOME=/root",
     "LC_ALL=C.UTF-8",
 ]
-LOOK = 0.03  # s between two questions whether a command has ended
+# s between two looks whether a command has ended; each costs an emulated machine as much as a small program.
+LOOK, LOOK_AT_MOST = 0.03, 0.5
 
 Ask = Callable[[dict[str, Any]], Any]
 
@@ -47,7 +48,7 @@ def execute(ask: Ask, argv: Sequence[str], stdin: bytes, timeout: float) -> tupl
         status: dict[str, Any] = ask({"execute": "guest-exec-status", "arguments": {"pid": pid}})
         return status if status["exited"] else {}
 
-    status = wait_until(f"{argv[0]} to end", ended, timeout=timeout, every=LOOK)
+    status = wait_until(f"{argv[0]} to end", ended, timeout=timeout, every=LOOK, at_most=LOOK_AT_MOST)
     # A shell's way to say that a signal ended it.
     code = status["exitcode"] if "exitcode" in status else 128 + int(status.get("signal", 0))
     return int(code), _data(status, "out-data"), _data(status, "err-data")

@@ -74,18 +74,26 @@ def usage(top: Path, names: Collection[str]) -> Usage:
     return Usage(disk, size, entries)
 
 
-def require_room(folder: Path, needed: int, what: str, mend: str) -> None:
-    """Raises HostLacks, with the figures, unless so many bytes can be written below the folder."""
+def require_room(folder: Path, needed: int, what: str, mend: str, *, freed: int = 0) -> None:
+    """Raises HostLacks, with the figures, unless so many bytes can be written below the folder.
+
+    freed: bytes that go before that.
+    """
     if can_clone(folder):
         needed = 0
     about = os.statvfs(folder)
-    free = about.f_bavail * about.f_frsize
+    free = about.f_bavail * about.f_frsize + freed
     if free < needed + MARGIN:
         raise HostLacks(
             f"There is no room for {what}.",
             details=f"It needs {text(needed + MARGIN)}, and {text(free)} are free for {folder}.",
             mend=mend,
         )
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether this is what a full disk, or a full quota, makes of a write."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def can_clone(folder: Path) -> bool:
@@ -155,14 +163,14 @@ def bring(top: Path, names: Collection[str], copy: Path, found: Changes, *, movi
     Raises OSError (ENOSPC), ActionFailed.
     """
     for path in found.gone:
-        _remove(copy / path)
+        remove(copy / path)
     for path in found.folders:
         if not stat.S_ISDIR(_mode(copy / path)):
-            _remove(copy / path)
+            remove(copy / path)
             (copy / path).mkdir(mode=0o700)
     for path in found.files:
         if stat.S_ISDIR(_mode(copy / path)):
-            _remove(copy / path)  # a folder made way for a file, or for an overlay's whiteout
+            remove(copy / path)  # a folder made way for a file, or for an overlay's whiteout
     for batch in _batches(top, found.files):
         result = _cp(["--parents", "--remove-destination", "-t", copy, "--", *batch], top)
         if not moving:
@@ -265,7 +273,8 @@ def _mode(path: Path) -> int:
         return 0
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove an entry of whatever kind; no error when there is none."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         if stat.S_ISDIR(path.lstat().st_mode):
             shutil.rmtree(path)

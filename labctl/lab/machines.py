@@ -9,7 +9,9 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from labctl.engine.base import Engine, State
 from labctl.engine.domain import EMULATED, Hardware
 from labctl.errors import BadFile
 from labctl.image.build import BuiltImage
@@ -18,6 +20,9 @@ from labctl.lab.model import Lab
 from labctl.places import LabPlaces
 from labctl.storage.base import NONE, TARGET
 from labctl.vm.pace import Pace, pace
+
+if TYPE_CHECKING:
+    from labctl.vm.room import Guest
 
 Say = Callable[[str], None]
 NAME = "machines.json"
@@ -74,6 +79,26 @@ def load(places: LabPlaces, folder: Path | None = None) -> Ground | None:
         ) from None
 
 
+def require_host(lab: Lab, places: LabPlaces) -> None:
+    """What choose() raises HostLacks for, as far as it is known before anything is built or tried."""
+    from labctl.vm import accel, findings, room
+
+    findings.require()
+    guests, disks = _guests(lab)
+    least = "tcg" if accel.unusable() else "kvm"  # whose machines take less of the host
+    room.fit(guests, room.read_host(places.root), least, disk=places.root, disks_mib=disks)
+
+
+def _guests(lab: Lab) -> tuple[list[Guest], int]:
+    """A lab's virtual machines as its file asks for them, and the MiB that their shared disks may take."""
+    from labctl.vm import room
+
+    guests = [room.Guest(node.name, node.memory_mib, node.cpus) for node in lab.nodes if node.mode == "vm"]
+    if lab.storage.driver == NONE:
+        return guests, 0
+    return [*guests, room.target_guest()], sum(disk.size for disk in lab.storage.disks)
+
+
 def choose(lab: Lab, places: LabPlaces, image: BuiltImage, *, store: ImageStore, say: Say) -> Ground:
     """The ground of a lab that is to have virtual machines; made, and its base disk built, at first.
 
@@ -83,9 +108,8 @@ def choose(lab: Lab, places: LabPlaces, image: BuiltImage, *, store: ImageStore,
     if known is not None:
         return known
     from labctl.image.vm import CMDLINE, build_vm_image, find_vm_image
-    from labctl.vm import accel, findings, room
+    from labctl.vm import accel, room
 
-    findings.require()
     base = find_vm_image(image, store=store)
     if base is None:
         say("building the disk of the virtual machines; this happens once")
@@ -93,12 +117,7 @@ def choose(lab: Lab, places: LabPlaces, image: BuiltImage, *, store: ImageStore,
     fast = accel.acceleration(base, cache=accel.cache_file(), say=say)
     if fast.kind != "kvm":
         say(fast.reason)
-    mine = [node for node in lab.nodes if node.mode == "vm"]
-    guests = [room.Guest(node.name, node.memory_mib, node.cpus) for node in mine]
-    disks = 0
-    if lab.storage.driver != NONE:
-        guests.append(room.target_guest())
-        disks = sum(disk.size for disk in lab.storage.disks)
+    guests, disks = _guests(lab)
     host = room.read_host(places.root)
     fit = room.fit(guests, host, fast.kind, disk=places.root, disks_mib=disks)
     if fit.reason:
@@ -112,15 +131,28 @@ def choose(lab: Lab, places: LabPlaces, image: BuiltImage, *, store: ImageStore,
         kind=fast.kind,
         reason=fast.reason,
         pace=pace(fast, len(guests), host.processors).factor,
-        memory={node.name: fit.guest(node.name).memory_mib for node in mine},
-        cpus={node.name: fit.guest(node.name).cpus for node in mine},
-        alone=len(mine) == len(lab.nodes),
+        memory={guest.name: guest.memory_mib for guest in fit.guests if guest.node},
+        cpus={guest.name: guest.cpus for guest in fit.guests if guest.node},
+        alone=not lab.has_containers,
     )
     places.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = places.root / f"{NAME}.new"
     temporary.write_text(json.dumps(asdict(ground), indent=1) + "\n")
     temporary.replace(places.root / NAME)
     return ground
+
+
+def require_memory(lab: Lab, ground: Ground, engine: Engine, places: LabPlaces, *, runs: bool) -> None:
+    """Whether the host has the memory for those machines of a lab that are off now.
+
+    runs: whether the lab's libvirt does.  Raises HostLacks.
+    """
+    from labctl.vm import room
+
+    seen = {**engine.observe(), **engine.appliances()} if runs else {}
+    memory = dict(ground.memory) if lab.storage.driver == NONE else {**ground.memory, TARGET: room.TARGET_MIB}
+    off = {name: mib for name, mib in memory.items() if name not in seen or seen[name].state is State.OFF}
+    room.require_memory(off, room.read_host(places.root), ground.kind, lab.name)
 
 
 def fitted(lab: Lab, ground: Ground | None) -> Lab:

@@ -65,10 +65,6 @@ class Observed:
         views = [member.view for member in self.members.values() if member.view]
         return max(views, key=lambda view: (view.quorate, bool(view.dc), len(view.online)), default=None)
 
-    def living_conf(self) -> str:
-        """corosync.conf of a node that runs corosync, "" when none does."""
-        return next((member.conf for member in self.members.values() if member.corosync), "")
-
 
 def observe(
     engine: Engine, lab: Lab, places: LabPlaces, *, image: str, driver: Driver | None = None

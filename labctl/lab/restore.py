@@ -1,12 +1,13 @@
 """Bringing a lab back to a snapshot: verify, copy aside, swap, start.
 
 Until the swap nothing of the lab is touched; from then on any next call finishes it (labctl.lab.swap).
+The course, which throws the lab's state away, goes back even where there is no room for two.
 """
 
 from __future__ import annotations
 
-import errno
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,9 +50,12 @@ class Restored:
         }
 
 
-def restore(places: LabPlaces, name: str, progress: Progress, *, patience: float = 0.0) -> Restored:
+def restore(
+    places: LabPlaces, name: str, progress: Progress, *, give_way: bool = False, patience: float = 0.0
+) -> Restored:
     """Make the lab what it was when the snapshot was taken, and start it. The state of today is lost.
 
+    give_way: where there is no room for the copy beside the state of today, that goes first.
     Whatever state the lab is in, and whether it runs. Raises UsageError, BadFile, HostLacks, Busy, and
     then the lab is untouched; and what bring_up() raises.
     """
@@ -63,10 +67,10 @@ def restore(places: LabPlaces, name: str, progress: Progress, *, patience: float
             snapshot.clear_leftovers(places)
             swap.finish_interrupted(places)
             known = verify(places, chosen)
-            _copy_aside(places, chosen, progress)
+            put = _copied(places, chosen, progress, give_way=give_way)
             progress.say("ending the lab and putting the snapshot in its place")
             freeze.thaw_if_left(places)
-            swap.commit(places, chosen.names)
+            put(places, chosen.names, name)
         woken = snapshot.folder(places, name) / memory.MEMORY if chosen.memory else None
         bring_up_held(Request(lab=places.lab, until=Until(known.until)), progress, memory_in=woken)
         quorate = chosen.quorate  # beyond "nodes", `up` has waited for it
@@ -167,21 +171,49 @@ def _verify_description(places: LabPlaces, chosen: Snapshot, kept: Record) -> No
         )
 
 
-def _copy_aside(places: LabPlaces, chosen: Snapshot, progress: Progress) -> None:
-    mend = f"free some room, or: labctl snapshot delete … --lab {places.lab}"
-    needed = chosen.size - chosen.memory  # memory is read where it lies
-    copying.require_room(places.root, needed, f"restoring snapshot {chosen.name}", mend)
-    progress.say(f"copying {copying.text(needed)}")
-    tree = swap.prepare(places)
+Put = Callable[[LabPlaces, Sequence[str], str], None]
+
+
+def _copied(places: LabPlaces, chosen: Snapshot, progress: Progress, *, give_way: bool) -> Put:
+    """Copy the snapshot aside; what puts it in place. give_way: see restore()."""
     try:
+        _copy_aside(places, chosen, progress)
+        return swap.commit
+    except HostLacks:
+        if not give_way:
+            raise
+    old = copying.usage(places.root, swap.content(places)).disk
+    copying.require_room(places.root, _needed(chosen), _what(chosen), _mend(places), freed=old)
+    progress.say(f"there is no room for both, so what the lab holds now goes first ({copying.text(old)})")
+    return swap.commit_without_room
+
+
+def _needed(chosen: Snapshot) -> int:
+    return chosen.size - chosen.memory  # memory is read where it lies
+
+
+def _what(chosen: Snapshot) -> str:
+    return f"restoring snapshot {chosen.name} beside what the lab holds now"
+
+
+def _mend(places: LabPlaces) -> str:
+    return f"remove what fills the nodes' disks, or: labctl snapshot delete … --lab {places.lab}"
+
+
+def _copy_aside(places: LabPlaces, chosen: Snapshot, progress: Progress) -> None:
+    needed = _needed(chosen)
+    copying.require_room(places.root, needed, _what(chosen), _mend(places))
+    progress.say(f"copying {copying.text(needed)}")
+    try:
+        tree = swap.prepare(places)
         copying.copy_exactly(snapshot.folder(places, chosen.name) / TREE, chosen.names, tree)
     except BaseException as error:
         swap.give_up(places)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if copying.is_full(error):
             raise HostLacks(
                 f"There was no room left to restore snapshot {chosen.name}; the lab is as it was.",
                 details=f"Its disks take {copying.text(needed)}.",
-                mend=mend,
+                mend=_mend(places),
             ) from None
         raise
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import labctl
 from labctl.errors import BadFile, UsageError
-from labctl.lab import copying, lock
+from labctl.lab import copying, lock, swap
 from labctl.lab.model import nearest
 from labctl.places import LabPlaces
 
@@ -134,6 +134,11 @@ def delete(places: LabPlaces, doomed: list[str], *, say: Say, patience: float = 
     with lock.held(places.lab, what, patience=patience, on_wait=say):
         for name in doomed:
             require(places, name)
+            if swap.source(places) == name:
+                raise UsageError(
+                    f"The lab is being brought back to snapshot {name}, which was not finished.",
+                    mend=f"labctl up --lab {places.lab}",
+                )
         for name in dict.fromkeys(doomed):
             say(f"removing snapshot {name}")
             folder(places, name).rename(places.snapshots / f".{name}.deleted")

@@ -38,7 +38,7 @@ def go_to(places: LabPlaces, start: str, progress: Progress, *, patience: float 
     name = label(start)
     if name in snapshot.names(places):
         try:
-            restore(places, name, progress, patience=patience)
+            restore(places, name, progress, give_way=True, patience=patience)
             _keep_with_pcsd(places, name, progress, patience)
             return False
         except (BadFile, UsageError) as error:  # damaged, or the lab's description has changed since

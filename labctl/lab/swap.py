@@ -1,15 +1,19 @@
 """Put another content into a lab's folder, so that a kill at any point is finished by the next call.
 
 .restore/tree holds the new content.  .restore/marker says that it is whole and which entries it has;
-from then on there is no way back, only on: finish_interrupted().
+from then on there is no way back, only on: finish_interrupted().  Where there is no room for both, the marker
+comes first and names the snapshot that the content is still to be copied from, once the old one is gone.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from labctl.errors import ActionFailed, HostLacks
+from labctl.lab import copying
 from labctl.lab.copying import remove_tree
 from labctl.lab.down import end_processes
 from labctl.places import LabPlaces
@@ -17,8 +21,10 @@ from labctl.places import LabPlaces
 # What belongs to the running lab, to its past, or to this module: in no snapshot, and never replaced.
 KEPT = frozenset(
     {"log", "podman.sock", "libvirt-sock", "libvirt-sock-ro", "libvirt-admin-sock", "ready.json", "snapshots",
-     "held.json", ".restore"}
+     "held.json", "restored.json", ".restore"}
 )  # fmt: skip
+# Of the old content: what tells every command which lab this is. It stays until the new one is there.
+SAYS_WHAT_IT_IS = frozenset({"lab.json", "machines.json"})
 
 
 def content(places: LabPlaces) -> list[str]:
@@ -41,12 +47,49 @@ def give_up(places: LabPlaces) -> None:
         remove_tree(_folder(places))
 
 
-def commit(places: LabPlaces, names: Sequence[str]) -> None:
-    """The new content is whole, and has these entries: end the lab's processes and put it in place."""
-    temporary = _folder(places) / "marker.new"
-    temporary.write_text(json.dumps(sorted(names)))
-    temporary.replace(_marker(places))
+def commit(places: LabPlaces, names: Sequence[str], snapshot: str = "") -> None:
+    """The new content is whole, and has these entries: end the lab's processes and put it in place.
+
+    snapshot: the one that it is a copy of.
+    """
+    _mark(places, names, snapshot, whole=True)
     finish_interrupted(places)
+
+
+def commit_without_room(places: LabPlaces, names: Sequence[str], snapshot: str) -> None:
+    """End the lab's processes, remove its content, and copy the snapshot's in its place.
+
+    Raises HostLacks when there is still no room; then a later call finishes it.
+    """
+    remove_tree(_folder(places))
+    try:
+        _mark(places, names, snapshot, whole=False)
+    except OSError as error:
+        if not copying.is_full(error):
+            raise
+        # Not even for the marker. A kill from here to there leaves the lab empty, and its snapshots whole.
+        end_processes(places.lab, places)
+        _empty(places)
+        _mark(places, names, snapshot, whole=False)
+    finish_interrupted(places)
+
+
+def source(places: LabPlaces) -> str:
+    """The snapshot that a killed restore is still to copy from; "" for none."""
+    try:
+        wanted = json.loads(_marker(places).read_text())
+    except FileNotFoundError:
+        return ""
+    return "" if wanted["whole"] else str(wanted["snapshot"])
+
+
+def last(places: LabPlaces) -> tuple[str, float]:
+    """The snapshot that the lab was last brought back to, and the seconds since; ("", 0.0) for none."""
+    try:
+        found = json.loads(_stamp(places).read_text())
+        return str(found["snapshot"]), time.time() - float(found["at"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return "", 0.0
 
 
 def finish_interrupted(places: LabPlaces) -> bool:
@@ -55,11 +98,15 @@ def finish_interrupted(places: LabPlaces) -> bool:
     Only for who holds the lab's lock. What was not whole yet is removed.
     """
     try:
-        names = frozenset(json.loads(_marker(places).read_text()))
+        wanted = json.loads(_marker(places).read_text())
     except FileNotFoundError:
         remove_tree(_folder(places))
         return False
+    names, snapshot = frozenset(wanted["names"]), str(wanted["snapshot"])
     end_processes(places.lab, places)
+    if not wanted["whole"]:
+        _copy(places, names, snapshot)
+        _mark(places, names, snapshot, whole=True)
     old, tree = _folder(places) / "old", _folder(places) / "tree"
     old.mkdir(exist_ok=True)
     for name in [*content(places), *sorted(names)]:
@@ -70,9 +117,52 @@ def finish_interrupted(places: LabPlaces) -> bool:
             here.rename(old / name)
         if name in names:
             (tree / name).rename(here)
+    _stamp(places).write_text(json.dumps({"snapshot": snapshot, "at": time.time()}))
     _marker(places).unlink()
     remove_tree(_folder(places))
     return True
+
+
+def _mark(places: LabPlaces, names: Collection[str], snapshot: str, *, whole: bool) -> None:
+    """whole: the new content is all there; else it is still to be copied from the snapshot."""
+    _folder(places).mkdir(mode=0o700, exist_ok=True)
+    temporary = _folder(places) / "marker.new"
+    temporary.write_text(json.dumps({"names": sorted(names), "snapshot": snapshot, "whole": whole}))
+    temporary.replace(_marker(places))
+
+
+def _copy(places: LabPlaces, names: Collection[str], snapshot: str) -> None:
+    """The old content goes, and the snapshot's comes; again and again."""
+    lab, origin, tree = places.lab, places.snapshots / snapshot / "tree", _folder(places) / "tree"
+    if not origin.is_dir():
+        raise ActionFailed(
+            f"Lab {lab} was to be brought back to snapshot {snapshot}, which is not there any more.",
+            mend=f"labctl down --lab {lab} && labctl up --lab {lab}",
+        )
+    _empty(places)
+    remove_tree(tree)
+    tree.mkdir(mode=0o700)
+    try:
+        copying.copy_exactly(origin, sorted(names), tree)
+    except OSError as error:
+        if not copying.is_full(error):
+            raise
+        remove_tree(tree)
+        raise HostLacks(
+            f"There was no room left to bring lab {lab} back to snapshot {snapshot}; it is off.",
+            details="The snapshot is whole, and the next call goes on from here.",
+            mend=f"free some room on the host, then: labctl up --lab {lab}",
+        ) from None
+
+
+def _empty(places: LabPlaces) -> None:
+    for name in content(places):
+        if name not in SAYS_WHAT_IT_IS:
+            copying.remove(places.root / name)
+
+
+def _stamp(places: LabPlaces) -> Path:
+    return places.root / "restored.json"
 
 
 def _folder(places: LabPlaces) -> Path:

@@ -102,6 +102,9 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
         lab = storage.resolved(lab.model_copy(update={"family": family}))
         actions = plan(lab, _look_only(lab, places, image, request.until), request.until)
         return Outcome(lab, time.monotonic() - began, (), tuple(actions), ())
+    made_before = machines.load(places)
+    if lab.has_machines and made_before is None:
+        machines.require_host(lab, places)
     if image is None:
         with progress.during("image"):
             progress.say("building the node image; this happens once")
@@ -124,6 +127,10 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
         until=request.until,
         ground=ground,
     )
+    if made_before:
+        machines.require_memory(
+            lab, made_before, context.engine, places, runs=bubble.find(places) is not None
+        )
     remember(lab, places, image, request, before)
     actions = _carry_out(context, progress, memory_in)
     made = {action.node for action in actions if action.do is Do.CREATE_NODE}
@@ -167,7 +174,7 @@ def _carry_out(context: apply.Context, progress: Progress, memory_in: Path | Non
             with progress.during("nodes"):
                 observed = seen or _observe(context)
                 actions = plan(context.lab, observed, until)
-                apply.apply(actions, context, observed.members)
+                _apply(actions, context, observed)
             done += actions
             if number and not actions:
                 return done
@@ -181,6 +188,12 @@ def _carry_out(context: apply.Context, progress: Progress, memory_in: Path | Non
         )
     finally:
         context.engine.close()
+
+
+def _apply(actions: list[Action], context: apply.Context, seen: Observed) -> None:
+    logging_in = any(action.do is Do.LOG_IN for action in actions)
+    with waits.telling_of_target(context) if logging_in else contextlib.nullcontext():
+        apply.apply(actions, context, seen.members)
 
 
 def _observe(context: apply.Context) -> Observed:
@@ -206,7 +219,7 @@ def _wait_for(context: apply.Context, actions: list[Action], progress: Progress)
         # What a node that was off brings along is seen only now.
         again = _observe(context)
         more = plan(context.lab, again, until)
-        apply.apply(more, context, again.members)
+        _apply(more, context, again)
     with progress.during("cluster"):
         progress.say("waiting for the cluster: members, quorum, DC, fencing")
         waits.await_cluster(context)
@@ -224,8 +237,9 @@ def _wait_for(context: apply.Context, actions: list[Action], progress: Progress)
             lacking = any(seen.storage.lacking(context.lab, node.name) for node in context.lab.nodes)
             if not late and not lacking:
                 return seen
-            apply.apply(late, context, seen.members)
-            waits.await_storage(context)
+            with waits.telling_of_target(context):
+                apply.apply(late, context, seen.members)
+                waits.await_storage(context)
     return None
 
 

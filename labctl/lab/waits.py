@@ -5,7 +5,9 @@ Every wait has a deadline and tells what it last saw.
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 
 from labctl.cluster import state
 from labctl.cluster.state import Member
@@ -14,6 +16,7 @@ from labctl.engine.domain import EMULATED
 from labctl.errors import ActionFailed, LabError, TimedOut
 from labctl.lab.apply import Context, together
 from labctl.lab.model import Lab, NodeSpec
+from labctl.storage.base import TARGET
 from labctl.wait import wait_until
 
 # Generous: what a small machine takes for many nodes, not what a good one does.
@@ -158,6 +161,24 @@ def pcsd_answers(engine: Engine, lab: Lab, timeout: float, pace: float) -> None:
         engine.node(node.name).run(["sh", "-c", script], timeout=timeout)
 
     together(lab.nodes, one, len(lab.nodes))
+
+
+@contextlib.contextmanager
+def telling_of_target(context: Context) -> Iterator[None]:
+    """What fails for want of the disks tells, besides, when it is their target that does not answer."""
+    try:
+        yield
+    except ActionFailed as error:
+        trouble = context.driver.show(context.engine, context.lab).trouble if context.driver else ""
+        if not trouble:
+            raise
+        lines = context.engine.console(TARGET).strip().splitlines()[-15:]
+        told = [f"{TARGET}: {trouble}; the last lines of its console:", *(f"  {line}" for line in lines)]
+        raise type(error)(
+            error.message,
+            details="\n".join([error.details, *told]).strip(),
+            mend=f"labctl logs {TARGET} --lab {context.lab.name}",
+        ) from None
 
 
 def await_storage(context: Context) -> None:

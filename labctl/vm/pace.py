@@ -1,7 +1,8 @@
 """How much slower this lab is than one guest under KVM on an idle processor: one factor.
 
-Every time-out of VM mode, ours and the cluster's, is a KVM value made longer by this factor, here and nowhere
-else. The factor is the trial guest's time against the reference's, times the guests per processor.
+Every time-out of VM mode, ours and the cluster's, is a KVM value made longer by this factor. Here it is
+chosen, and the cluster's time-outs follow from it; labctl's own waits multiply by it where they wait
+(Engine.pace). It is the trial guest's time against the reference's, times the guests per processor.
 """
 
 from __future__ import annotations
@@ -36,10 +37,6 @@ class Pace:
     """factor: at least 1.0, which is a guest under KVM on an idle processor."""
 
     factor: float = 1.0
-
-    def wait_seconds(self, base: float) -> float:
-        """A deadline of ours; base: what is generous under KVM, in seconds."""
-        return base * self.factor
 
     def operation_seconds(self, base: float) -> int:
         """A cluster operation's time-out in seconds, in tens when longer than base, its value under KVM."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,6 +106,24 @@ def fit(guests: Sequence[Guest], host: Host, kind: str, *, disk: Path, disks_mib
         among = f" for {len(guests)} emulated machines" if kind == "tcg" else ""
         reasons.append(f"This host has {host.processors} processors{among}, so none gets more than {most}.")
     return Fit(given, " ".join(reasons))
+
+
+def require_memory(memory: Mapping[str, int], host: Host, kind: str, lab: str) -> None:
+    """Whether machines whose sizes were chosen earlier can be started now. memory: MiB by name.
+
+    Half of what the host keeps may go: what once got all that was to spare must start again beside a
+    little more of other programs.  Raises HostLacks.
+    """
+    needed = sum(memory.values()) + OVERHEAD_MIB[kind] * len(memory)
+    there = (host.available_mib + host.spare_mib) // 2
+    if memory and needed > there:
+        raise HostLacks(
+            f"This host can spare {_gib(there)} of memory now, and {', '.join(memory)}, to be started, take"
+            f" {_gib(needed)}.",
+            details=f"Lab {lab} has chosen the sizes of its machines when it was made.",
+            mend="end other programs or labs (labctl ls), then call again; for smaller machines:"
+            f" labctl down --lab {lab} && labctl up --lab {lab} --mode vm",
+        )
 
 
 def read_host(folder: Path, *, meminfo: str | None = None) -> Host:

@@ -15,6 +15,7 @@ class FakeHost:
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine
         self.ages: dict[str, float] = {}
+        self.back: tuple[str, float] = ("", 0.0)  # what restored() tells
         self.calls: list[tuple[str, ...]] = []
         self.fails: Exception | None = None  # what restore() raises
 
@@ -23,6 +24,9 @@ class FakeHost:
 
     def snapshots(self) -> Mapping[str, float]:
         return self.ages
+
+    def restored(self) -> tuple[str, float]:
+        return self.back
 
     def labctl(self, words: Sequence[str]) -> Result:
         self.calls.append(tuple(words))
@@ -39,3 +43,4 @@ class FakeHost:
         self.calls.append(("restore", name))
         if self.fails:
             raise self.fails
+        self.back = (name, 0.0)

@@ -13,7 +13,8 @@ import pytest
 from labctl.cli.course_host import variable_names
 from labctl.course import catalog
 from labctl.course.form import Exercise
-from labctl.errors import FAILED, INTERRUPTED, USAGE
+from labctl.errors import FAILED, HOST_LACKS, INTERRUPTED, USAGE
+from labctl.run import run
 from tests.lab.contract import COURSE, IN_CONTAINERS, Contracts, Starts, graded, hold, wrong
 from tests.lab.driver import ROOT, Driver, refused
 
@@ -150,6 +151,27 @@ def test_a_start_whose_snapshot_is_damaged_is_made_anew(lab: Driver) -> None:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.timeout(600)
+def test_a_learner_who_fills_the_disk_comes_back_to_the_start(image: str, tmp_path: Path) -> None:
+    """The lab lies on a small file system. A plain restore leaves it as it is, the course's makes room."""
+    lab = Driver(f"{NAME}-full")
+    lab.log = tmp_path
+    lab.places.root.mkdir(mode=0o700, parents=True)
+    run(["mount", "-t", "tmpfs", "-o", "mode=700,size=400m", "small", lab.places.root], timeout=10)
+    try:
+        lab.up("--until", "nodes")
+        lab("exercise", "day1/snapshot")
+        lab.on("node1", "dd", "if=/dev/zero", "of=/root/filler", "bs=1M", check=False)
+        refused(lab.snapshot("restore", "fresh-nodes", check=False), HOST_LACKS, mend="snapshot delete")
+        assert lab.on("node1", "ls", "/root").stdout.split() == ["filler", "notes.txt"]
+        lab("exercise", "day1/snapshot", "--reset")
+        assert lab.on("node1", "ls", "/root").stdout.split() == ["notes.txt"]
+    finally:
+        lab("down", "--keep", check=False)
+        run(["umount", lab.places.root], timeout=30, check=False)
+        lab.down()
+
+
 def test_what_is_asked_wrongly(lab: Driver) -> None:
     refused(lab("exercise", "day1/nmaes", check=False), USAGE, "did you mean day1/names?")
     refused(lab("exercise", "day1", "day2", check=False), USAGE, "One exercise at a time")
@@ -167,7 +189,7 @@ def test_an_exercise_that_needs_a_virtual_machine(lab: Driver, tmp_path: Path) -
     )
     (tmp_path / "gfs.yaml").write_text(text, encoding="utf-8")
     result = lab("exercise", "day3/gfs", "--course", str(tmp_path), check=False)
-    refused(result, USAGE, "needs virtual machines (dlm)", mend="labctl up --lab t-course --mode vm")
+    refused(result, USAGE, "needs virtual machines (dlm)", mend="labctl up --lab vm --mode vm")
 
 
 @pytest.mark.timeout(600)

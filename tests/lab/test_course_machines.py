@@ -1,5 +1,7 @@
 """The contract of every exercise that needs a kernel of its own, on four virtual machines.
 
+And of those that a machine does differently from a container: restore with memory, profiles of its own.
+
 Emulated, this takes hours; so it runs only where LABCTL_TEST_MACHINES is set (ci/test-machines.sh).
 """
 
@@ -11,13 +13,14 @@ from collections.abc import Iterator
 import pytest
 
 from labctl.course.form import Exercise
-from tests.lab.contract import IN_MACHINES, Starts, hold
+from tests.lab.contract import COURSE, IN_MACHINES, Starts, hold
 from tests.lab.driver import FAMILY, Driver
 
 NAME = "t-machines"
 UP_SECONDS = PATIENCE = 1800.0
 # Nothing is collected without the word, so nothing is skipped either: the run prints what it did.
-EXERCISES = IN_MACHINES if os.environ.get("LABCTL_TEST_MACHINES") else []
+DIFFERENT = [COURSE.find(each) for each in ("day1/snapshot", "day1/network")]
+EXERCISES = [*DIFFERENT, *IN_MACHINES] if os.environ.get("LABCTL_TEST_MACHINES") else []
 
 
 @pytest.fixture(scope="module")

@@ -394,13 +394,14 @@ def test_a_lab_that_was_brought_back(engine: FakeEngine) -> None:
     one = check("restored", snapshot="before")
     [told] = failing(ask(here, scene(), one))
     assert "has no snapshot before" in told
-    young = scene(edited(lambda own: replace(own, uptime=10.0)))
     assert isinstance(here.host, FakeHost)
     here.host.ages["before"] = 60.0
-    assert failing(ask(here, young, one)) == []
-    here.host.ages["before"] = 5.0
-    [told] = failing(ask(here, young, one))
-    assert "was not brought back to snapshot before" in told
+    for back in (("", 0.0), ("before", 70.0), ("another", 10.0)):
+        here.host.back = back
+        [told] = failing(ask(here, scene(), one))
+        assert "was not brought back to snapshot before after it was made" in told
+    here.host.back = ("before", 50.0)
+    assert failing(ask(here, scene(), one)) == []
 
 
 # -- the lab's fingerprint ----------------------------------------------------------------------------

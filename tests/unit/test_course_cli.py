@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from labctl.checks.result import failed, passed
 from labctl.cli.course_print import everywhere, slide, with_lab
-from labctl.cli.main import run
-from labctl.course import catalog, guide
-from labctl.errors import BAD_FILE, OK, USAGE
+from labctl.cli.course_results import farewell
+from labctl.cli.main import how_to_go_on, run
+from labctl.course import catalog, guide, progress
+from labctl.course.place import Place
+from labctl.errors import BAD_FILE, FAILED, OK, USAGE
+from labctl.lab.load import load_lab
+from labctl.places import LabPlaces, lab_places
+from tests.fakes.course import FakeHost
+from tests.fakes.engine import FakeEngine
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +87,122 @@ def test_a_class_report_needs_no_lab(tmp_path: Path, capsys: pytest.CaptureFixtu
     captured = capsys.readouterr()
     assert json.loads(captured.out)["students"] == []
     assert "x.json is no export" in captured.err
+
+
+# -- a lab that is described and does not run --------------------------------------------------------
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Callable[..., LabPlaces]:
+    """Makes the default lab's folder with a record of exercises that are passed, and one under way."""
+
+    def made(*ids: str, active: str = "") -> LabPlaces:
+        places = lab_places("default")
+        places.root.mkdir(parents=True)
+        passed_ones = {each: progress.Record(passed="2026-01-01") for each in ids}
+        progress.change(
+            places, lambda now: now.model_copy(update={"active": active, "exercises": passed_ones})
+        )
+        return places
+
+    return made
+
+
+Known = Callable[..., LabPlaces]
+IN_CONTAINERS = ("day3/apache", "day3/apache-second", "day3/mariadb", "day3/postgresql")
+
+
+def test_a_day_that_is_done_as_far_as_the_lab_goes(known: Known, capsys: pytest.CaptureFixture[str]) -> None:
+    known(*IN_CONTAINERS)
+    assert run(["exercise", "day3"]) == OK
+    told = capsys.readouterr()
+    assert "All exercises of day3 that lab default can hold are done." in told.out
+    assert (
+        "day3/gfs2 needs virtual machines (dlm, lvm), which this lab has not got: "
+        "`labctl up --lab vm --mode vm && labctl exercise day3/gfs2 --lab vm`"
+    ) in told.err
+    assert "apache" not in told.err
+
+
+def test_a_day_goes_on_with_what_is_under_way(known: Known, capsys: pytest.CaptureFixture[str]) -> None:
+    places = known(active="day1/ssh")
+    assert run(["exercise", "day1"]) == FAILED
+    assert "Lab default does not run." in capsys.readouterr().err, "only the task would have been told"
+    assert progress.load(places).active == "day1/ssh"
+
+
+def test_the_farewell_tells_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    course, lab = catalog.load(), load_lab("default", environment={})
+    place = Place(lab, FakeHost(FakeEngine()), "en", {}, {})
+
+    def told(*ids: str) -> str:
+        record = progress.Progress(lab="default")
+        for each in ids:
+            record = record.with_record(each, passed="2026-01-01")
+        farewell(place, course, course.find(ids[-1]), record)
+        return capsys.readouterr().out
+
+    day1 = [each.id for each in course.of_day("day1")]
+    assert "All exercises of day1" not in told(day1[-1]), "the earlier ones are still open"
+    assert "labctl exercise day1" in told(day1[-1])
+    everything = told(*day1)
+    assert "All exercises of day1 are done." in everything
+    assert "labctl exercise day2" in everything
+    assert "that lab default can hold" in told(*IN_CONTAINERS)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "korean"),
+    [
+        (["exercise", "day2/fence-sbd"], USAGE, "가상 머신"),
+        (["exercise", "day1/nmaes"], USAGE, "혹시 day1/names인가요?"),
+        (["exercise", "day1", "day2"], USAGE, "한 번에 하나만"),
+        (["hint"], USAGE, "진행 중인 실습이 없습니다"),
+        (["check"], FAILED, "실행되고 있지 않습니다"),
+        (["check", "--lab", "none"], USAGE, "'none' 랩이 없습니다"),
+        (["guide", "day11"], USAGE, "안내서가 없습니다"),
+    ],
+)
+def test_errors_are_told_in_the_learners_language(
+    known: Known, capsys: pytest.CaptureFixture[str], words: list[str], code: int, korean: str
+) -> None:
+    known()
+    assert run([*words, "--lang", "ko"]) == code
+    assert korean in capsys.readouterr().err
+
+
+def test_the_language_that_was_asked_for_once_holds_for_errors(
+    known: Known, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known()
+    run(["exercise", "list", "--lang", "ko"])
+    capsys.readouterr()
+    assert run(["check"]) == FAILED
+    assert "실행되고 있지 않습니다" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--json"], ["--junit", "x.xml"], ["--all"]])
+def test_watching_goes_with_no_report(option: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["check", "--watch", *option]) == USAGE
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert f"labctl check {' '.join(option)}" in told.err
+
+
+@pytest.mark.parametrize(
+    ("words", "way_on"),
+    [
+        (["up"], True),
+        (["--debug", "snapshot", "create", "x"], True),
+        (["check", "--watch"], False),
+        (["logs", "-f"], False),
+        ([], False),
+    ],
+)
+def test_an_interrupted_command_is_told_how_to_go_on_where_it_made_something(
+    words: list[str], way_on: bool
+) -> None:
+    assert ("labctl down" in how_to_go_on(words)) is way_on
 
 
 # -- what is printed -------------------------------------------------------------------------------

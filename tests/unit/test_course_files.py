@@ -12,6 +12,7 @@ import yaml
 
 from labctl.cli.course_host import variable_names
 from labctl.course import catalog
+from labctl.course.crosscheck import crosscheck
 from labctl.course.form import Exercise
 from labctl.course.kinds import KINDS
 from labctl.course.read import bad_file, read_exercise
@@ -81,6 +82,14 @@ def test_a_phrase_takes_the_same_words_in_both_languages(key: str) -> None:
     assert english == korean
 
 
+@pytest.mark.parametrize("key", PHRASES)
+def test_a_phrase_is_said_somewhere(key: str) -> None:
+    labctl = Path(__file__).parents[2] / "labctl"
+    files = [path for name in ("course", "cli") for path in (labctl / name).glob("*.py")]
+    source = "".join(path.read_text(encoding="utf-8") for path in files if path.name != "words.py")
+    assert key.startswith("column-") or re.search(rf"""['"]{key}['"]""", source)
+
+
 # -- finding --------------------------------------------------------------------------------------
 
 
@@ -142,6 +151,10 @@ MISTAKES = [
     ("duplicate", "checks.1.id", [("- id: table", "- id: hostname")]),
     ("node", "solution.0.on", [("- on: node1\n    run: hostnamectl", "- on: node9\n    run: hostnamectl")]),
     ("variable", "solution.0.run", [("{node1.hostname}\n    why", "{node1.hostnam}\n    why")]),
+    ("variable", "aim", [("aim:\n  en: >-\n", "aim:\n  en: >-\n    {cluster.nam}\n")]),
+    ("variable", "checks.0.point", [("en: The node bears", "en: The {node1.hostnam} bears")]),
+    ("variable", "checks.0.look", [("look: ", "look: echo {unit.chron} ")]),
+    ("node", "nodes.1", [("nodes: [node1, node2,", "nodes: [node1, node22,")]),
     ("host", "solution.0.run", [("- on: node1\n    run: hostnamectl", "- on: host\n    run: hostnamectl")]),
     ("id", "id", [("id: day1/names", "id: day1/namen")]),
     ("value", "id", [("id: day1/names", "id: Names")]),
@@ -160,6 +173,36 @@ def test_a_mistake_is_seen_where_it_is(
     assert (code, place) in mistakes(path)
     _, found = read_exercise(path, variables=VARIABLES)
     assert all(one.where.file == str(path) and one.where.line > 0 for one in found)
+
+
+def test_the_lint_reads_every_text_in_which_variables_are_filled() -> None:
+    wrong = {"en": "{cluster.nam}", "ko": "{cluster.nam}의 이름"}
+    raw = OWN.find("day1/names").model_dump(mode="json")
+    raw["notes"] = [{"text": wrong}]
+    raw["checks"][0] |= {"type": "command", "run": "true", "found": wrong}
+    raw["checks"][1] = {"id": "table", "type": "address", "networks": ["internl"]} | {
+        key: raw["checks"][1][key] for key in ("point", "look")
+    }
+    findings = crosscheck(Exercise.model_validate(raw), NAMES, VARIABLES)
+    told = {(code, ".".join(map(str, where))): text for where, code, text in findings}
+    assert {("variable", "notes.0.text"), ("variable", "checks.0.found")} <= set(told)
+    assert told["network", "checks.1.networks"] == (
+        "the lab has no network 'internl' (did you mean internal?)"
+    )
+
+
+def test_an_id_that_comes_twice_among_the_files_given(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        changed(tmp_path / folder)
+    good, wrong = catalog.lint([tmp_path / "a", tmp_path / "b"], variables=VARIABLES)
+    assert [each.id for each in good] == ["day1/names"]
+    assert [(one.code, one.where.file) for one in wrong] == [
+        ("duplicate", str(tmp_path / "b" / "names.yaml"))
+    ]
+    assert str(tmp_path / "a" / "names.yaml") in wrong[0].text
+    again = tmp_path / "a" / "names.yaml"
+    assert catalog.lint([tmp_path / "a", again], variables=VARIABLES)[1] == [], "a file given twice is one"
 
 
 def test_a_mistake_names_file_line_key_and_the_near_word(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from labctl.course.text import HANGUL
 
 LAB = Path(__file__).parents[2] / "labctl/lab"
 # What the course's starts run through; machines.py speaks when a lab is made, which is no exercise's part.
-SPEAKERS = ("apply", "capture", "memory", "restore", "snapshot", "starts", "up", "waits")
+SPEAKERS = ("apply", "capture", "lock", "memory", "restore", "snapshot", "starts", "up", "waits")
 
 
 def text_of(node: ast.expr) -> str | None:
@@ -37,7 +37,7 @@ SAID = sorted(
         text
         for module in SPEAKERS
         for call in calls(module)
-        if name_of(call) == "say" and call.args and (text := text_of(call.args[0]))
+        if name_of(call) in ("say", "on_wait") and call.args and (text := text_of(call.args[0]))
     }
 )
 BECAUSE = sorted(

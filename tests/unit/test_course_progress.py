@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import socket
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
 from labctl.cli.course_host import variable_names
 from labctl.course import catalog, progress, report
 from labctl.course.progress import Progress, Record
-from labctl.course.session import next_open
+from labctl.course.text import HANGUL
 from labctl.errors import BadFile, UsageError
 from labctl.places import LabPlaces
 
@@ -105,33 +107,26 @@ def test_an_attempt_without_help_takes_the_place_of_one_with_it() -> None:
     assert (record.hints, record.solved) == (1, False), "help does not spoil what was reached without"
 
 
-def test_the_first_that_is_not_passed_comes_next() -> None:
-    day = COURSE.of_day("day1")
-    known = (
-        Progress(lab="x")
-        .with_record(day[0].id, passed="2026-01-01")
-        .with_record(day[2].id, passed="2026-01-01")
-    )
-    assert next_open(day, known) == day[1]
-    for each in day:
-        known = known.with_record(each.id, passed="2026-01-01")
-    assert next_open(day, known) is None
-
-
 # -- the teacher's side ----------------------------------------------------------------------------
 
 
-def exported(folder: Path, name: str, student: str, **record: object) -> None:
-    known = Progress(lab="x").with_record("day1/names", **record)
-    document = report.export(COURSE, known, student=student)
-    report.write(document, folder / name)
+def exported(
+    folder: Path,
+    name: str,
+    student: str,
+    *,
+    exercise: str = "day1/names",
+    changes: Mapping[str, str] = MappingProxyType({}),
+    **record: object,
+) -> None:
+    """Write an export. changes: what it says of itself, "" for a key that it has not got."""
+    known = Progress(lab="x").with_record(exercise, **record)
+    document = {**report.export(COURSE, known, student=student), **changes}
+    report.write({key: value for key, value in document.items() if value != ""}, folder / name)
 
 
-def test_a_class_is_merged_and_the_newest_export_counts(tmp_path: Path) -> None:
-    exported(tmp_path, "a.json", "kim", started="2026-01-01")
-    document = json.loads((tmp_path / "a.json").read_text())
-    document["exported"] = "2020-01-01"
-    (tmp_path / "a.json").write_text(json.dumps(document))
+def test_a_class_is_merged(tmp_path: Path) -> None:
+    exported(tmp_path, "a.json", "kim", started="2026-01-01", changes={"exported": "2020-01-01"})
     exported(tmp_path, "b.json", "kim", started="2026-01-01", passed="2026-01-02")
     exported(tmp_path, "c.json", "lee", started="2026-01-01")
     (tmp_path / "d.json").write_text("{}")
@@ -143,6 +138,50 @@ def test_a_class_is_merged_and_the_newest_export_counts(tmp_path: Path) -> None:
     assert columns[:2] == ["student", "done"]
     place = columns.index("names")
     assert [(row[0], row[1][0], row[place]) for row in rows] == [("kim", "1", "✔"), ("lee", "0", "…")]
+
+
+def test_exports_of_one_student_are_merged_exercise_by_exercise(tmp_path: Path) -> None:
+    early, late = {"exported": "2026-01-01"}, {"exported": "2026-01-02"}
+    exported(tmp_path, "a.json", "kim", started="x", passed="2026-01-01", hints=3, changes=early)
+    exported(tmp_path, "b.json", "kim", started="x", checks=7, changes=late)
+    exported(tmp_path, "c.json", "kim", exercise="day1/ssh", started="x", checks=2, changes=late)
+    exported(tmp_path, "d.json", "kim", exercise="day1/ssh", started="x", checks=1, changes=early)
+    [student] = report.merge(tmp_path).exports.values()
+    assert student["exported"] == "2026-01-02"
+    told = student["exercises"]
+    assert (told["day1/names"]["state"], told["day1/names"]["hints"]) == ("done", 3), (
+        "a later try takes nothing"
+    )
+    assert (told["day1/ssh"]["state"], told["day1/ssh"]["checks"]) == ("open", 2), (
+        "the newer of two open ones"
+    )
+
+
+def test_one_name_from_two_hosts_is_doubtful(tmp_path: Path) -> None:
+    exported(tmp_path, "a.json", "root", changes={"host": "pc1"})
+    exported(tmp_path, "b.json", "root", changes={"host": "pc2"})
+    exported(tmp_path, "c.json", "kim", changes={"host": "pc1"})
+    exported(tmp_path, "d.json", "kim", changes={"host": ""})  # of an older labctl
+    merged = report.merge(tmp_path)
+    assert merged.damaged == ()
+    assert merged.mixed == {"root": ["pc1", "pc2"]}
+    assert merged.document()["mixed"] == merged.mixed
+
+
+def test_an_export_names_its_host() -> None:
+    assert report.export(COURSE, Progress(lab="x"), student="kim")["host"] == socket.gethostname()
+
+
+def test_the_class_and_the_record_are_told_in_korean(tmp_path: Path) -> None:
+    exported(tmp_path, "a.json", "kim")
+    assert report.merge(tmp_path).table([], "ko")[0] == ["학생", "완료"]
+    for record in (
+        Record(),
+        Record(checks=1, wrong=1),
+        Record(passed="2026-01-01"),
+        Record(passed="x", solved=True),
+    ):
+        assert HANGUL.search(report.of_record("day1/names", record, "x", "ko").message)
 
 
 def test_there_is_no_such_folder(tmp_path: Path) -> None:

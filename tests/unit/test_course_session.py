@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from labctl.course import progress, session
 from labctl.course.form import Exercise
 from labctl.course.place import Place
 from labctl.course.steps import Done, run_steps
+from labctl.course.text import HANGUL
 from labctl.course.variables import of_lab
 from labctl.engine.base import State
 from labctl.errors import ActionFailed, BadFile, UsageError
@@ -175,6 +177,22 @@ def test_a_proof_that_ends_badly_is_told_in_its_own_words(
     assert "shake it" not in results[-1].message
 
 
+def test_points_and_findings_name_the_labs_own_values(here: Place, engine: FakeEngine) -> None:
+    named = {"en": "of {cluster.name}", "ko": "{cluster.name}의 것"}
+    one = check("it", "command", run="say it", equals="no", on=["node1"], found=named) | {"point": named}
+    [found] = grading.grade(here, made(checks=[one]), patient=False)
+    assert found.message == f"of {LAB.cluster.name}: of {LAB.cluster.name}."
+
+
+def test_a_silent_node_is_told_in_the_learners_language(here: Place, engine: FakeEngine) -> None:
+    here.lang = "ko"
+    engine.stop("node3", timeout=1)
+    results = grading.grade(here, made(), proofs=False, patient=False)
+    [message] = [one.message for one in results if one.failed and one.node == "node3"]
+    assert "전원이 꺼져 있습니다" in message
+    assert "switched off" not in message
+
+
 def test_no_node_answers(here: Place, engine: FakeEngine) -> None:
     engine.failures["observe"] = ActionFailed("The lab's podman service does not answer.")
     results = grading.grade(here, made())
@@ -244,6 +262,33 @@ def test_a_step_that_is_so_already_is_left_out(here: Place, engine: FakeEngine) 
     assert len(commands(engine, "solve it")) == 1
 
 
+def waits(words: tuple[str, ...]) -> bool:
+    return words[:2] == ("bash", "-c") and "crm_simulate" in words[2]
+
+
+def test_a_step_that_settles_waits_for_the_cluster_after_its_command(here: Place, engine: FakeEngine) -> None:
+    steps = made(prepare=[{"on": ["node1"], "run": "change it", "settle": True}]).prepare
+    run_steps(here, made(), steps)
+    ran = [call.arguments[0] for call in engine.calls if call.method == "run"]
+    assert len(ran) == 2
+    assert isinstance(ran[0], tuple)
+    assert ran[0][-1] == "change it"
+    assert isinstance(ran[1], tuple)
+    assert waits(ran[1])
+
+
+@pytest.mark.parametrize("at", ["command", "wait"])
+def test_a_step_that_does_not_settle_has_failed(here: Place, engine: FakeEngine, at: str) -> None:
+    steps = made(prepare=[{"on": ["node1"], "run": "change it", "settle": True}]).prepare
+    broken = Result((), 124, "", "it is still at work")
+    beginning = ["bash", "-e"] if at == "command" else ["bash", "-c"]
+    engine.script(beginning, broken)
+    with pytest.raises(ActionFailed, match=r"failed on node1 \(exit code 124\)") as caught:
+        run_steps(here, made(), steps)
+    assert "it is still at work" in caught.value.details
+    assert len(engine.called("run")) == (1 if at == "command" else 2), "no wait after a command that failed"
+
+
 def test_a_snapshot_that_is_not_there_need_not_go(here: Place, host: FakeHost) -> None:
     steps = made(cleanup=[{"on": "host", "run": "labctl snapshot delete old"}]).cleanup
     run_steps(here, made(), steps)
@@ -306,6 +351,25 @@ def test_a_kept_start_that_cannot_be_restored_is_made_anew(
     ]
 
 
+def test_a_full_disk_does_not_bar_the_way_to_the_start(
+    here: Place, host: FakeHost, places: LabPlaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record cannot be written before the start has made room; then it is."""
+    session.begin(here, places, made())
+    change = progress.change
+
+    def full(*words: Any) -> Any:
+        if ("go_to", "nodes") not in host.calls:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return change(*words)
+
+    host.calls.clear()
+    monkeypatch.setattr(progress, "change", full)
+    session.begin(here, places, made(), anew=True)
+    assert host.calls == [("go_to", "nodes")]
+    assert progress.load(places).active == "day1/small"
+
+
 def test_what_was_under_way_is_cleared_away_first(here: Place, host: FakeHost, places: LabPlaces) -> None:
     left = made(cleanup=[{"on": "host", "run": "labctl snapshot delete old"}])
     host.ages |= {"old": 1.0, session.BEFORE: 1.0}
@@ -337,9 +401,11 @@ def test_a_preparation_that_fails_leaves_no_exercise_under_way(
     here: Place, engine: FakeEngine, places: LabPlaces
 ) -> None:
     engine.script(["bash", "-e"], Result((), 1, "", "broken"))
-    with pytest.raises(ActionFailed):
+    with pytest.raises(ActionFailed) as caught:
         session.begin(here, places, made())
     assert progress.load(places).active == ""
+    # By its id: nothing is under way that a bare --reset could mean.
+    assert caught.value.mend == "labctl exercise day1/small --reset --lab spike"
 
 
 def test_solve_is_remembered_as_help(here: Place, places: LabPlaces) -> None:
@@ -351,22 +417,46 @@ def test_solve_is_remembered_as_help(here: Place, places: LabPlaces) -> None:
 @pytest.mark.parametrize(
     ("changes", "words", "mend"),
     [
-        ({"needs": ["dlm", "pr"]}, r"virtual machines \(dlm, pr\)", "--mode vm"),
-        ({"needs": ["vm"]}, "virtual machines,", "--mode vm"),
-        ({"nodes": [*ALL, "node5"]}, "node5", "--nodes 5"),
+        ({"needs": ["dlm", "pr"]}, r"virtual machines \(dlm, pr\)", "--lab vm --mode vm"),
+        ({"needs": ["vm"]}, "virtual machines,", "--lab vm --mode vm"),
+        ({"nodes": [*ALL, "node5"]}, "node5", "--lab nodes-5 --nodes 5"),
+        ({"nodes": [*ALL, "node5"], "needs": ["vm"]}, "machines, node5", "--lab vm --mode vm --nodes 5"),
     ],
 )
 def test_a_lab_that_lacks_what_it_needs(changes: dict[str, Any], words: str, mend: str) -> None:
     with pytest.raises(UsageError, match=words) as caught:
         session.require(made(**changes), LAB)
-    assert mend in caught.value.mend
-    assert "--lab spike" in caught.value.mend
+    second = mend.split()[1]
+    assert caught.value.mend == f"labctl up {mend} && labctl exercise day1/small --lab {second}"
+    assert "down" not in caught.value.mend, "the lab at hand holds the learner's work and record"
+
+
+def test_the_second_lab_has_another_name_than_the_first() -> None:
+    _, command = session.unmet(made(needs=["vm"]), LAB.model_copy(update={"name": "vm"}))
+    assert command == "labctl up --lab vm-2 --mode vm && labctl exercise day1/small --lab vm-2"
+
+
+def test_what_the_lab_lacks_is_told_in_the_learners_language() -> None:
+    with pytest.raises(UsageError) as caught:
+        session.require(made(needs=["vm"]), LAB, "ko")
+    assert "가상 머신이(가) 필요합니다" in caught.value.message
+    assert HANGUL.search(caught.value.details)
+    assert HANGUL.search(caught.value.mend) is None
+
+
+def test_as_many_nodes_are_asked_for_as_the_highest_number_says() -> None:
+    three = LAB.model_copy(update={"nodes": LAB.nodes[:3]})
+    what, command = session.unmet(made(nodes=["node1", "node3", "node4"]), three)
+    assert what == "node4"
+    assert "--nodes 4" in command
 
 
 def test_a_lab_without_disks(here: Place) -> None:
     without = LAB.model_copy(update={"storage": LAB.storage.model_copy(update={"driver": "none"})})
     assert session.unmet(made(needs=["block"]), LAB) == ("", "")
-    assert session.unmet(made(needs=["block"]), without)[0] == "shared disks"
+    what, command = session.unmet(made(needs=["block"]), without)
+    assert what == "shared disks"
+    assert command.startswith("labctl up --lab disks --storage auto && ")
 
 
 def test_a_node_that_is_off_counts_as_used(here: Place, engine: FakeEngine, places: LabPlaces) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -39,6 +41,15 @@ def test_nothing_is_left_behind() -> None:
     with lock.held("x", "a"):
         pass
     assert not lock_file("x").exists()
+
+
+def test_a_full_disk_costs_the_holders_name_and_not_the_lock(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with lock.held("x", "a"), pytest.raises(Busy, match="another labctl"), lock.held("x", "b"):
+        pass
 
 
 def test_a_patient_call_gets_the_lab_when_it_is_free() -> None:

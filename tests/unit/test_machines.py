@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from labctl.errors import BadFile, UsageError
+from labctl.errors import BadFile, HostLacks, UsageError
 from labctl.lab import machines
 from labctl.lab.load import load_lab
 from labctl.lab.record import Record
 from labctl.lab.request import Request, described, mode_of
 from labctl.places import LabPlaces
 from labctl.storage.choose import choose_for_machines
+from labctl.vm import accel, findings, room
+from tests.fakes.engine import FakeEngine
 
 GROUND = machines.Ground(
     image="0123456789abcdef",
@@ -58,6 +60,43 @@ def test_a_damaged_ground_is_told(places: LabPlaces) -> None:
         (places.root / machines.NAME).write_text(text)
         with pytest.raises(BadFile, match=r"machines\.json"):
             machines.load(places)
+
+
+def a_host(monkeypatch: pytest.MonkeyPatch, available: int) -> None:
+    monkeypatch.setattr(room, "read_host", lambda _: room.Host(16 * 1024, available, 100 * 1024, 4))
+
+
+@pytest.mark.parametrize("kvm", [True, False])
+def test_a_host_without_room_is_told_before_anything_is_built(
+    places: LabPlaces, monkeypatch: pytest.MonkeyPatch, kvm: bool
+) -> None:
+    """By what the faster kind takes, while a trial may still find that; there is no lab then."""
+    monkeypatch.setattr(findings, "require", lambda: None)
+    monkeypatch.setattr(accel, "unusable", lambda: "" if kvm else "there is no /dev/kvm")
+    lab = load_lab("x", nodes=2).with_mode("vm")
+    a_host(monkeypatch, 1638 + 2 * 768 + 512 + 3 * room.OVERHEAD_MIB["kvm"])
+    if kvm:
+        machines.require_host(lab, places)
+    else:
+        with pytest.raises(HostLacks, match="3 virtual machines"):
+            machines.require_host(lab, places)
+    a_host(monkeypatch, 3 * 1024)
+    with pytest.raises(HostLacks, match="3 virtual machines"):
+        machines.require_host(lab, places)
+    assert machines.load(places) is None
+
+
+def test_only_machines_that_are_off_need_memory(places: LabPlaces, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab = load_lab("x", nodes=2).with_mode("vm")
+    a_host(monkeypatch, 2800)
+    engine = FakeEngine(on=["node1"])
+    with pytest.raises(HostLacks, match="node2, target, to be started"):
+        machines.require_memory(lab, GROUND, engine, places, runs=True)
+    with pytest.raises(HostLacks, match="node1, node2, target, to be started"):
+        machines.require_memory(lab, GROUND, engine, places, runs=False)
+    a_host(monkeypatch, 0)
+    without = lab.model_copy(update={"storage": lab.storage.model_copy(update={"driver": "none"})})
+    machines.require_memory(without, GROUND, FakeEngine(on=["node1", "node2"]), places, runs=True)
 
 
 def test_sizes_and_time_outs_follow_from_the_ground() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -16,13 +17,14 @@ from typing import Any
 import pytest
 
 from labctl.bubble.guard import guard
-from labctl.errors import BadFile, Busy, HostLacks, LabError, UsageError
+from labctl.errors import ActionFailed, BadFile, Busy, HostLacks, LabError, UsageError
 from labctl.lab import capture, copying, lock, record, restore, snapshot, swap
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
 from labctl.lab.plan import Until
 from labctl.lab.record import Record
 from labctl.lab.snapshot import META, TREE, Snapshot
+from labctl.lab.up import Progress
 from labctl.places import LabPlaces, lab_places
 from labctl.wait import wait_until
 
@@ -288,6 +290,166 @@ def test_a_swap_that_is_killed_anywhere_is_finished(
     assert marked or step in (1, *range(9, 12))
     assert not (places.root / ".restore").exists()
     assert (places.logs / "podman.log").exists()
+
+
+@pytest.fixture
+def spoilt(lab: Lab, places: LabPlaces, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
+    """What snapshot "one" holds; the lab holds something else by now, and there is no room for both."""
+    take(lab, places)
+    wanted = state_of(places)
+    (places.storage / "diff" / "filler").write_bytes(b"x" * 1024**2)
+    copying.remove_tree(places.disks)
+    (places.secrets).mkdir()
+    monkeypatch.setattr(copying, "can_clone", lambda _: False)
+    monkeypatch.setattr(restore, "bring_up_held", lambda *_, **__: None)
+    return wanted
+
+
+def room(monkeypatch: pytest.MonkeyPatch, amount: int) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bavail=amount, f_frsize=1))
+
+
+@pytest.mark.usefixtures("stored")
+def test_without_room_for_both_a_restore_is_refused(
+    places: LabPlaces, spoilt: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room(monkeypatch, copying.MARGIN)
+    before = state_of(places)
+    assert before != spoilt
+    with pytest.raises(HostLacks, match="no room") as refused:
+        restore.restore(places, "one", Progress(say=quiet))
+    assert "snapshot delete" in refused.value.mend
+    assert "nodes' disks" in refused.value.mend
+    assert state_of(places) == before
+
+
+@pytest.mark.usefixtures("stored")
+def test_without_room_for_both_the_old_content_gives_way(
+    places: LabPlaces, spoilt: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room(monkeypatch, copying.MARGIN)
+    said: list[str] = []
+    restore.restore(places, "one", Progress(say=said.append), give_way=True)
+    assert state_of(places) == spoilt
+    assert any("goes first" in line for line in said)
+    assert (places.logs / "podman.log").exists()
+    assert swap.last(places)[0] == "one"
+
+
+@pytest.mark.usefixtures("stored")
+def test_what_the_lab_holds_is_not_lost_for_nothing(
+    places: LabPlaces, spoilt: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another's file fills the disk: even without the old content there would be no room."""
+    room(monkeypatch, 0)
+    with pytest.raises(HostLacks, match="no room"):
+        restore.restore(places, "one", Progress(say=quiet), give_way=True)
+    assert state_of(places) != spoilt
+    assert (places.storage / "diff" / "filler").exists()
+
+
+@pytest.mark.parametrize("step", range(1, 16))
+def test_a_swap_without_room_that_is_killed_anywhere_is_finished(
+    places: LabPlaces, spoilt: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """The kill comes before the step-th change of the folder. Until the marker is written nothing is lost."""
+    names = ["disks", "lab.json", "storage"]
+    before = state_of(places)
+    steps = 0
+
+    def counting(what: Any) -> Any:
+        def counted(*words: Any, **more: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == step:
+                raise Killed
+            return what(*words, **more)
+
+        return counted
+
+    with monkeypatch.context() as patched:
+        for owner, what in (
+            (Path, "rename"), (Path, "unlink"), (Path, "replace"),
+            (swap, "remove_tree"), (copying, "remove"), (copying, "copy_exactly"),
+        ):  # fmt: skip
+            patched.setattr(owner, what, counting(getattr(owner, what)))
+        with contextlib.suppress(Killed):
+            swap.commit_without_room(places, names, "one")
+    marked = (places.root / ".restore" / "marker").exists()
+    if step <= 2:
+        assert not marked
+        assert state_of(places) == before
+        return
+    if swap.source(places):
+        assert record.load(places.record, NAME) is not None, "every command still knows the lab"
+    assert swap.finish_interrupted(places) is marked
+    assert state_of(places) == spoilt
+    assert not (places.root / ".restore").exists()
+
+
+def test_a_disk_that_is_too_full_for_the_marker(
+    places: LabPlaces, spoilt: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = swap._mark
+    full = iter([True, False, False])
+
+    def marked(*words: Any, **more: Any) -> None:
+        if next(full):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        assert not places.storage.exists()
+        mark(*words, **more)
+
+    monkeypatch.setattr(swap, "_mark", marked)
+    swap.commit_without_room(places, ["disks", "lab.json", "storage"], "one")
+    assert state_of(places) == spoilt
+
+
+def test_a_copy_that_finds_no_room_is_finished_later(
+    places: LabPlaces, spoilt: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(copying, "copy_exactly", full)
+        with pytest.raises(HostLacks, match="no room left to bring lab unit back") as told:
+            swap.commit_without_room(places, ["disks", "lab.json", "storage"], "one")
+    assert "labctl up" in told.value.mend
+    assert swap.source(places) == "one"
+    with pytest.raises(UsageError, match="not finished"):
+        snapshot.delete(places, ["one"], say=quiet)
+    assert swap.finish_interrupted(places)
+    assert state_of(places) == spoilt
+    assert swap.source(places) == ""
+
+
+def test_a_snapshot_that_was_taken_away_meanwhile(
+    places: LabPlaces, spoilt: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(swap, "finish_interrupted", lambda _: None)
+        swap.commit_without_room(places, ["disks", "lab.json", "storage"], "one")
+    copying.remove_tree(snapshot.folder(places, "one"))
+    with pytest.raises(ActionFailed, match="not there any more") as told:
+        swap.finish_interrupted(places)
+    assert "labctl down" in told.value.mend
+    assert (places.storage / "diff" / "filler").exists(), "nothing is lost for nothing"
+    assert state_of(places) != spoilt
+
+
+def test_the_last_restore_is_remembered_and_in_no_snapshot(lab: Lab, places: LabPlaces) -> None:
+    assert swap.last(places) == ("", 0.0)
+    take(lab, places)
+    for name in ("one", ""):  # "": made anew
+        tree = swap.prepare(places)
+        copying.copy_exactly(snapshot.folder(places, "one") / TREE, ["lab.json"], tree)
+        swap.commit(places, ["lab.json"], name)
+        found, since = swap.last(places)
+        assert found == name
+        assert 0 <= since < 60
+    assert "restored.json" not in swap.content(places)
+    (places.root / "restored.json").write_text("{")
+    assert swap.last(places) == ("", 0.0)
 
 
 # -- the copy ----------------------------------------------------------------------------------

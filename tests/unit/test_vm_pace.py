@@ -23,7 +23,6 @@ def test_a_good_laptop_keeps_every_default() -> None:
     assert quick.token_ms is None
     assert quick.stonith_seconds == 60
     assert quick.operation_seconds(20) == 20
-    assert quick.wait_seconds(90) == 90
 
 
 def test_kvm_on_few_processors_keeps_corosyncs_token() -> None:
@@ -58,7 +57,6 @@ def test_the_factor_has_limits(seconds: float, guests: int, processors: int) -> 
 @given(FACTORS, FACTORS, st.floats(1, 300))
 def test_slower_never_waits_less(one: float, other: float, base: float) -> None:
     quick, slow = Pace(min(one, other)), Pace(max(one, other))
-    assert base <= quick.wait_seconds(base) <= slow.wait_seconds(base)
     assert base <= quick.operation_seconds(base) <= slow.operation_seconds(base)
     assert 60 <= quick.stonith_seconds <= slow.stonith_seconds
     assert (quick.token_ms or 0) <= (slow.token_ms or 0)

@@ -127,6 +127,22 @@ def test_it_always_fits_or_is_refused(available: int, memory: list[int], kind: s
         assert min(768, asked.memory_mib) <= given_one.memory_mib <= asked.memory_mib
 
 
+def test_sizes_chosen_earlier_start_again_beside_a_little_more() -> None:
+    """What got all that was to spare is not refused for a few MiB that went meanwhile."""
+    there = host(8 * 1024)
+    sizes = {guest.name: guest.memory_mib for guest in fitted(course(), there).guests}
+    room.require_memory(sizes, host(8 * 1024 - 512), "kvm", "x")
+    room.require_memory({}, host(0), "kvm", "x")
+
+
+def test_machines_that_have_no_room_any_more_are_refused_by_name() -> None:
+    with pytest.raises(HostLacks) as caught:
+        room.require_memory({"node2": 2048, "target": 512}, host(3 * 1024), "tcg", "x")
+    assert "node2, target" in caught.value.message
+    assert "labctl ls" in caught.value.mend
+    assert "labctl down --lab x" in caught.value.mend
+
+
 def test_reads_this_host(tmp_path: Path) -> None:
     found = read_host(tmp_path / "not" / "made")
     assert 0 < found.available_mib <= found.memory_mib

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from labctl.engine.base import Machine, State
-from labctl.lab.waits import gave_up
+from labctl.errors import ActionFailed, TimedOut
+from labctl.lab.apply import Context
+from labctl.lab.load import load_lab
+from labctl.lab.waits import gave_up, telling_of_target
+from labctl.probe.facts import TargetSeen
 from tests.fakes.engine import FakeEngine
 
 
@@ -34,3 +40,32 @@ def test_only_an_init_that_ended_by_itself_stays_off(code: int, given_up: bool) 
 def test_a_node_that_is_on_or_missing_may_still_come() -> None:
     assert not gave_up(FakeEngine(on=["node1"]), "node1")
     assert not gave_up(FakeEngine(), "node1")
+
+
+class Silent(FakeEngine):
+    """Its target has not booted."""
+
+    def console(self, name: str) -> str:
+        return f"{name}: Kernel panic"
+
+
+def context(trouble: str) -> Context:
+    driver: Any = SimpleNamespace(show=lambda *_: TargetSeen(trouble=trouble))
+    return cast("Context", SimpleNamespace(engine=Silent(), lab=load_lab("x", environment={}), driver=driver))
+
+
+def test_a_target_that_does_not_boot_shows_its_console() -> None:
+    with pytest.raises(TimedOut) as told, telling_of_target(context("it does not answer")):
+        raise TimedOut("node1 has no disks.", details="missing: sdb", mend="labctl validate")
+    assert told.value.details.splitlines() == [
+        "missing: sdb",
+        "target: it does not answer; the last lines of its console:",
+        "  target: Kernel panic",
+    ]
+    assert told.value.mend == "labctl logs target --lab x"
+
+
+def test_a_target_that_answers_is_not_blamed() -> None:
+    with pytest.raises(ActionFailed) as told, telling_of_target(context("")):
+        raise ActionFailed("node1 could not log in.", mend="labctl validate")
+    assert (told.value.details, told.value.mend) == ("", "labctl validate")

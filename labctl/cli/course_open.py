@@ -1,0 +1,98 @@
+"""What the course's commands begin with: the record, the language, the exercises; errors in that language."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from labctl import console
+from labctl.errors import LabError, UsageError
+from labctl.places import LabPlaces, lab_flag, lab_places
+
+if TYPE_CHECKING:
+    from labctl.course.catalog import Course
+    from labctl.course.form import Exercise
+    from labctl.course.progress import Progress
+    from labctl.course.text import Lang
+
+LangOption = Annotated[
+    str | None,
+    typer.Option("--lang", envvar="LABCTL_LANG", help="en or ko; else the last one, else the locale's."),
+]
+CourseOption = Annotated[
+    list[Path] | None,
+    typer.Option("--course", metavar="DIR", envvar="LABCTL_COURSE", help="A folder with more exercises."),
+]
+
+
+def for_a_learner(command: Callable[..., int]) -> Callable[..., int]:
+    """The command, its errors told in the learner's language."""
+
+    @functools.wraps(command)
+    def wrapped(**given: Any) -> int:
+        try:
+            return command(**given)
+        except LabError as error:
+            from labctl.course.error_words import reword
+
+            reword(error, _language(given.get("lab"), given.get("lang")))
+            raise
+
+    return wrapped
+
+
+def _language(lab: str | None, chosen: str | None) -> Lang:
+    """The language as open_record() finds it, whatever is wrong with the lab, its record or the option."""
+    from labctl.course.text import LANGS
+
+    with suppress(LabError, OSError):
+        places = lab_places(lab) if lab else None
+        return open_record(places if places and places.root.is_dir() else None, chosen)[1]
+    return open_record(None, chosen if chosen in LANGS else None)[1]
+
+
+def open_record(places: LabPlaces | None, chosen: str | None) -> tuple[Progress, Lang]:
+    """The lab's progress, and the language: of the option, else the one last asked for, else the locale's.
+
+    A damaged record is kept aside, and that is told. Raises UsageError for an unknown language.
+    """
+    from labctl.course import progress
+    from labctl.course.text import LANGS, from_locale
+    from labctl.course.words import say
+
+    if chosen not in (None, *LANGS):
+        raise UsageError(f"There is no language {chosen!r}.", mend="--lang en, or --lang ko")
+    aside: list[Path] = []
+    known = progress.load(places, damaged=aside.append) if places else progress.Progress(lab="")
+    tongue = next((lang for lang in LANGS if lang == chosen), None) or known.lang or from_locale()
+    for path in aside:
+        console.warning(say(tongue, "progress-damaged", path=path))
+    if places and chosen and tongue != known.lang:
+        known = progress.change(places, lambda now: now.model_copy(update={"lang": tongue}))
+    return known, tongue
+
+
+def course_of(folders: Sequence[Path] | None) -> Course:
+    """All exercises; what is wrong in a teacher's folder is told and left out."""
+    from labctl.cli.course_host import variable_names
+    from labctl.course import catalog
+
+    found = catalog.load(tuple(folders or ()), variables=variable_names())
+    for mistake in found.broken:
+        console.warning(str(mistake))
+    return found
+
+
+def active_of(course: Course, known: Progress, lab: str) -> Exercise:
+    """The exercise that is under way. Raises UsageError."""
+    if not known.active:
+        raise UsageError(
+            f"No exercise is under way in lab {lab}.",
+            mend=f"labctl exercise day1{lab_flag(lab)}   (or exercise list)",
+        )
+    return course.find(known.active)

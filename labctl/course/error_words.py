@@ -1,0 +1,100 @@
+"""What errors and silent nodes say, in the learner's language.
+
+They are raised in English, mostly where nobody knows the learner; what a learner sees of them is turned
+here, line by line, as the lab's own lines are (labctl.course.lab_words). What podman, libvirt or a
+program in a node says stays as it is. tests/unit/test_course_error_words.py holds the tables to the source.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from labctl.course.lab_words import turned
+from labctl.course.text import Lang
+from labctl.errors import LabError
+
+# What errors say: messages, and those details and mends that are prose.
+ERRORS: Final[dict[str, str]] = {
+    # -- labctl.course
+    "There is no exercise {word} (did you mean {near}?).": "{word} 실습이 없습니다. 혹시 {near}인가요?",
+    "There is no exercise {word}.": "{word} 실습이 없습니다.",
+    "There are: {names}": "다음 실습이 있습니다: {names}",
+    "There is no guide for {day} (did you mean {near}?).": "{day} 안내서가 없습니다. 혹시 {near}인가요?",
+    "There is no guide for {day}.": "{day} 안내서가 없습니다.",
+    "There is no folder {path}.": "{path} 폴더가 없습니다.",
+    "There is no file or folder {path}.": "{path} 파일이나 폴더가 없습니다.",
+    "The course has a mistake: {names}": "실습 파일에 오류가 있습니다: {names}",
+    "The course has {count} mistakes: {names}": "실습 파일에 오류가 {count}개 있습니다: {names}",
+    "correct the lines above; labctl exercise lint FILE tells what is left": (
+        "위의 줄을 고치세요. 남은 오류는 labctl exercise lint FILE로 볼 수 있습니다"
+    ),
+    "A step failed on {node} (exit code {rc}).": "{node}에서 단계를 실행하지 못했습니다(종료 코드 {rc}).",
+    "A step on the host failed.": "호스트에서 단계를 실행하지 못했습니다.",
+    "The record of your progress, {path}, was written by a newer labctl.": (
+        "진행 기록 {path}은(는) 더 새로운 labctl이 쓴 것입니다."
+    ),
+    "use that labctl, or put the file away: {command}": (
+        "그 labctl을 쓰거나 파일을 다른 곳으로 옮기세요: {command}"
+    ),
+    "{path} is no export of labctl progress: {reason}": (
+        "{path}은(는) labctl progress로 내보낸 파일이 아닙니다: {reason}"
+    ),
+    "Waited {seconds} s for {node} to come back, in vain.": (
+        "{node}이(가) 돌아오기를 {seconds}초 동안 기다렸지만 돌아오지 않았습니다."
+    ),
+    # -- the course's commands
+    "There is no language {lang}.": "{lang} 언어는 없습니다.",
+    "No exercise is under way in lab {lab}.": "{lab} 랩에서 진행 중인 실습이 없습니다.",
+    "{command}   (or exercise list)": "{command}   (또는 exercise list)",
+    "One exercise at a time.": "실습은 한 번에 하나만 할 수 있습니다.",
+    "{day} has no exercises yet.": "{day}에는 아직 실습이 없습니다.",
+    "progress {words}: what is that?": "progress {words}: 알 수 없는 명령입니다.",
+    "check --watch does not go with {option}: it shows how the points change until all is right.": (
+        "check --watch는 {option}과(와) 함께 쓸 수 없습니다. 모두 맞을 때까지 변화를 보여 주는 옵션입니다."
+    ),
+    # -- what every command may say
+    "There is no lab {lab}.": "{lab} 랩이 없습니다.",
+    "{command}   (labctl ls shows the labs)": "{command}   (labctl ls로 랩 목록을 볼 수 있습니다)",
+    "Lab {lab} does not run.": "{lab} 랩이 실행되고 있지 않습니다.",
+    "labctl {what} needs root: it makes namespaces, mounts and containers.": (
+        "labctl {what}에는 root 권한이 필요합니다. 네임스페이스, 마운트, 컨테이너를 만들기 때문입니다."
+    ),
+    "{command}   (or {short}, which asks for it)": "{command}   (또는 권한을 알아서 요청하는 {short})",
+    "Lab {lab} is held by {holder}.": "{lab} 랩은 {holder}이(가) 사용하고 있습니다.",
+    "wait for it to end, or call again with --wait SECONDS": (
+        "끝날 때까지 기다리거나 --wait SECONDS를 붙여 다시 실행하세요"
+    ),
+}
+# Why nothing is known of a node (labctl/probe/gather.py), and why a port did not answer
+# (labctl/course/knock.py; what the sockets of Python say).
+REASONS: Final[dict[str, str]] = {
+    "there is no such machine": "그런 서버가 없습니다",
+    "it is switched off": "전원이 꺼져 있습니다",
+    "it is frozen: every process stands still": "멈춰 있습니다(모든 프로세스가 정지 상태)",
+    "it does not answer: {why}": "응답이 없습니다: {why}",
+    "the probe did not end well (exit code {rc}): {said}": (
+        "상태를 읽는 프로그램이 실패했습니다(종료 코드 {rc}): {said}"
+    ),
+    "the probe did not end well within {seconds} s (exit code {rc}): {said}": (
+        "상태를 읽는 프로그램이 {seconds}초 안에 끝나지 않았습니다(종료 코드 {rc}): {said}"
+    ),
+    "the probe's answer makes no sense: {error}": (
+        "상태를 읽는 프로그램의 출력을 이해할 수 없습니다: {error}"
+    ),
+    "no answer within {seconds} s": "{seconds}초 안에 응답이 없습니다",
+    "timed out": "응답 시간 초과",
+    "[Errno {number}] Connection refused": "연결이 거부됨, errno {number}",
+    "[Errno {number}] No route to host": "호스트로 가는 경로가 없음, errno {number}",
+    "[Errno {number}] Network is unreachable": "네트워크에 연결할 수 없음, errno {number}",
+}
+
+
+def reworded(lang: Lang, words: str) -> str:
+    """An error's or a silent node's words as the learner reads them; as they are, when no table has them."""
+    return words if lang == "en" else turned(words, REASONS) or turned(words, ERRORS) or words
+
+
+def reword(error: LabError, lang: Lang) -> None:
+    """Put an error's words into the learner's language."""
+    error.message, error.details = reworded(lang, error.message), reworded(lang, error.details)
+    error.mend = reworded(lang, error.mend)

@@ -1,0 +1,131 @@
+"""What errors of the course and silent nodes say has Korean, and the tables say nothing else."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from labctl.course.error_words import ERRORS, REASONS, reword, reworded
+from labctl.course.knock import SLOW
+from labctl.course.lab_words import HOLDERS, in_words
+from labctl.course.text import HANGUL
+from labctl.errors import ActionFailed, Busy, UsageError
+from labctl.lab.load import load_lab
+from labctl.probe.facts import ProbeFailure
+from labctl.probe.gather import NOT_ON, gather
+from labctl.run import Result
+from tests.fakes.engine import FakeEngine
+from tests.unit.test_course_lab_words import text_of
+
+LABCTL = Path(__file__).parents[2] / "labctl"
+# Whose errors a learner meets, and the functions that do the same for every command.
+RAISERS = [*(LABCTL / "course").glob("*.py"), *(LABCTL / "cli").glob("course*.py")]
+SHARED = {"cli/frame.py": {"require_root", "require_lab", "require_running"}, "lab/lock.py": {"_busy"}}
+RAISED = frozenset({"UsageError", "ActionFailed", "BadFile", "NotPermitted", "Busy"})
+
+
+def trees() -> list[ast.AST]:
+    """The source of what raises errors that a learner meets."""
+    found: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(RAISERS)]
+    for name, functions in SHARED.items():
+        tree = ast.parse((LABCTL / name).read_text(encoding="utf-8"))
+        found += [
+            node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in functions
+        ]
+    return found
+
+
+ERRORS_MADE = [
+    call
+    for tree in trees()
+    for call in ast.walk(tree)
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in RAISED
+]
+MESSAGES = sorted({text for call in ERRORS_MADE if call.args and (text := text_of(call.args[0]))})
+
+
+def test_the_source_was_read() -> None:
+    assert "No exercise is under way in lab {}." in MESSAGES
+    assert "Lab {} is held by {}." in MESSAGES
+    assert len(MESSAGES) > 12
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_every_error_that_a_learner_meets_has_korean(message: str) -> None:
+    if message == "The course has {}: {}":  # of one mistake, or of several
+        message = "The course has 2 mistakes: {}"
+    korean = reworded("ko", message.replace("{}", "x"))
+    assert HANGUL.search(korean), message
+    assert reworded("en", message) == message
+
+
+@pytest.mark.parametrize("reason", [*NOT_ON.values(), SLOW])
+def test_every_reason_has_korean(reason: str) -> None:
+    assert HANGUL.search(reworded("ko", reason))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [Result((), 1, "", "broken"), Result((), 124, "", ""), Result((), 0, "no json", ""), ActionFailed("x")],
+    ids=["failed", "slow", "nonsense", "no-way-in"],
+)
+def test_whatever_a_probe_ends_with_has_korean(answer: Result | ActionFailed) -> None:
+    engine = FakeEngine(on=["node1"])
+
+    def probe(*_: object) -> Result:
+        if isinstance(answer, ActionFailed):
+            raise answer
+        return answer
+
+    engine.script(["python3", "-I"], probe)
+    failure = gather(engine, load_lab("spike", environment={}), ["node1"], timeout=8)["node1"]
+    assert isinstance(failure, ProbeFailure)
+    assert HANGUL.search(reworded("ko", failure.reason)), failure.reason
+
+
+def test_nothing_in_the_table_of_errors_is_said_no_more() -> None:
+    files = [*RAISERS, *(LABCTL / name for name in (*SHARED, "lab/model.py", "wait.py"))]
+    source = "".join(path.read_text(encoding="utf-8") for path in files if path.name != "error_words.py")
+    # "The course has …" is put together: a mistake, or several.
+    for english in (words for words in ERRORS if not words.startswith("The course has")):
+        for piece in re.split(r"{\w+}|, ", english):
+            assert piece.strip(" .:") in source, english
+
+
+@pytest.mark.parametrize("table", [ERRORS, REASONS, HOLDERS], ids=["errors", "reasons", "holders"])
+def test_korean_names_the_same_values(table: dict[str, str]) -> None:
+    for english, korean in table.items():
+        assert set(re.findall(r"{(\w+)}", english)) == set(re.findall(r"{(\w+)}", korean)), english
+        assert HANGUL.search(korean), english
+
+
+def test_the_near_word_is_told_in_korean() -> None:
+    assert reworded("ko", "There is no exercise 'nmaes' (did you mean names?).") == (
+        "'nmaes' 실습이 없습니다. 혹시 names인가요?"
+    )
+    assert reworded("ko", "There is no exercise 'x'.") == "'x' 실습이 없습니다."
+
+
+def test_what_a_program_says_stays_as_it_is() -> None:
+    assert reworded("ko", "The lab's podman service does not answer.") == (
+        "The lab's podman service does not answer."
+    )
+
+
+def test_an_error_is_told_whole_and_its_command_stays() -> None:
+    error = UsageError("There is no lab 'x'.", mend="labctl up --lab x   (labctl ls shows the labs)")
+    reword(error, "ko")
+    assert error.message == "'x' 랩이 없습니다."
+    assert error.mend.startswith("labctl up --lab x   (labctl ls")
+    assert HANGUL.search(error.mend)
+
+
+def test_whoever_holds_the_lab_is_told_in_korean() -> None:
+    held = "`labctl up --lab x` (process 7, for 0:03 min)"
+    assert in_words("ko", f"waiting for {held} to finish with lab x").startswith(
+        "x 랩에서 `labctl up --lab x`("
+    )
+    error = Busy("Lab x is held by another labctl.")
+    reword(error, "ko")
+    assert error.message == "x 랩은 다른 labctl이(가) 사용하고 있습니다."

@@ -69,7 +69,7 @@ def check(
         results = _watched(place, chosen) if watch else None
         if results is None or not quick:
             results = _graded(place, chosen, proofs=not quick, say=steps)
-    known = _remember(places, chosen, results)
+    known = _remember(place, places, chosen, results)
     if junit:
         _junit(results, junit, f"labctl check {chosen.id}")
     if as_json:
@@ -126,19 +126,32 @@ def farewell(place: Place, course: Course, chosen: Exercise, known: Progress) ->
         console.line(console.command(place.say("next", next=following)))
 
 
-def _remember(places: LabPlaces, chosen: Exercise, results: list[CheckResult]) -> Progress:
+def _remember(
+    place: Place, places: LabPlaces, chosen: Exercise, results: list[CheckResult]
+) -> Progress:
+    """The record with this grading in it."""
     from labctl.course import progress as record
     from labctl.course.grade import passed
+    from labctl.lab.copying import is_full
 
     counts = {
         "right": sum(str(one.status) == "passed" for one in results),
         "wrong": sum(one.failed for one in results),
     }
     done = passed(results)
-    return record.change(
-        places,
-        lambda now: now.with_record(chosen.id, **record.graded(now.of(chosen.id), done=done, **counts)),
-    )
+
+    def graded(now: Progress) -> Progress:
+        return now.with_record(chosen.id, **record.graded(now.of(chosen.id), done=done, **counts))
+
+    try:
+        return record.change(places, graded)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        # What was found is worth telling all the same.
+        reset = f"labctl exercise {chosen.id} --reset{lab_flag(place.lab.name)}"
+        console.warning(console.command(place.say("record-full", reset=reset)))
+        return graded(record.load(places))
 
 
 def _every(

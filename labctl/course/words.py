@@ -274,6 +274,11 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "todo": ("to do", "남음"),
     "by-solve": ("solved by the tool", "도구로 풀이"),
     "needs": ("needs {what}", "{what} 필요"),
+    "record-full": (
+        "The disk is full, so this grading is not in your record. {reset} brings the start back, with room.",
+        "디스크가 가득 차서 이번 채점은 기록되지 않았습니다. {reset}을 실행하면 공간이 생기고 "
+        "시작 상태로 돌아갑니다.",
+    ),
     "progress-damaged": (
         "The record of your progress was damaged. It is kept as {path}; a new one begins.",
         "진행 기록이 손상되었습니다. {path}(으)로 보관하고 새로 시작합니다.",

@@ -276,8 +276,7 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "needs": ("needs {what}", "{what} 필요"),
     "record-full": (
         "The disk is full, so this grading is not in your record. {reset} brings the start back, with room.",
-        "디스크가 가득 차서 이번 채점은 기록되지 않았습니다. {reset}을 실행하면 공간이 생기고 "
-        "시작 상태로 돌아갑니다.",
+        "디스크가 가득 차서 이번 채점은 기록되지 않았습니다. {reset}을 실행하면 시작 상태로 돌아갑니다.",
     ),
     "progress-damaged": (
         "The record of your progress was damaged. It is kept as {path}; a new one begins.",

@@ -45,9 +45,7 @@ def wait_until(
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_delay(timeout) | tenacity.stop_when_event_set(_given_up),
         sleep=tenacity.sleep_using_event(_given_up),
-        wait=tenacity.wait_fixed(every)
-        if at_most is None
-        else tenacity.wait_exponential(multiplier=every, exp_base=GROWTH, max=at_most),
+        wait=pauses(every, at_most),
         retry=tenacity.retry_if_result(lambda value: not value),
     )
     try:
@@ -60,3 +58,10 @@ def wait_until(
             details=f"Last seen: {last_seen()}" if last_seen else "",
             mend=mend,
         ) from None
+
+
+def pauses(every: float, at_most: float | None) -> tenacity.wait.wait_base:
+    """The pauses between calls: always the same, or growing from it up to at_most; seconds."""
+    if at_most is None:
+        return tenacity.wait_fixed(every)
+    return tenacity.wait_exponential(multiplier=every, exp_base=GROWTH, max=at_most)

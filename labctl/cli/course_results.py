@@ -126,9 +126,7 @@ def farewell(place: Place, course: Course, chosen: Exercise, known: Progress) ->
         console.line(console.command(place.say("next", next=following)))
 
 
-def _remember(
-    place: Place, places: LabPlaces, chosen: Exercise, results: list[CheckResult]
-) -> Progress:
+def _remember(place: Place, places: LabPlaces, chosen: Exercise, results: list[CheckResult]) -> Progress:
     """The record with this grading in it."""
     from labctl.course import progress as record
     from labctl.course.grade import passed

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import tenacity
 
 from labctl.engine.base import Machine, State
 from labctl.errors import ActionFailed, TimedOut
@@ -14,6 +15,7 @@ from labctl.lab.apply import Context
 from labctl.lab.load import load_lab
 from labctl.lab.waits import gave_up, telling_of_target
 from labctl.probe.facts import TargetSeen
+from labctl.wait import pauses
 from tests.fakes.engine import FakeEngine
 
 
@@ -69,3 +71,18 @@ def test_a_target_that_answers_is_not_blamed() -> None:
     with pytest.raises(ActionFailed) as told, telling_of_target(context("")):
         raise ActionFailed("node1 could not log in.", mend="labctl validate")
     assert (told.value.details, told.value.mend) == ("", "labctl validate")
+
+
+def test_pauses_stay_as_they_are_or_grow_with_what_was_waited() -> None:
+    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+    same, growing = [], []
+    for state.attempt_number in range(1, 60):
+        same.append(pauses(0.03, None)(state))
+        growing.append(pauses(0.03, 0.5)(state))
+    assert set(same) == {0.03}
+    assert growing == sorted(growing)
+    assert (growing[0], growing[-1]) == (0.03, 0.5)
+    waited = 0.0
+    for pause in growing[:-1]:
+        assert pause <= max(0.1, waited / 4), "an end is noticed late"
+        waited += pause

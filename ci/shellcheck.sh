@@ -5,4 +5,4 @@ set -euo pipefail
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 grep -rlIE '^#!.*\b(ba)?sh$' lab .ci ci images | xargs -d '\n' shellcheck
-shellcheck --shell=sh images/*/family.sh images/*/finish.sh
+shellcheck --shell=sh images/*/family.sh images/*/finish.sh images/vm/*/prepare.sh

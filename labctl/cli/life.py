@@ -49,6 +49,14 @@ def up(
             "--mode", envvar="LABCTL_MODE", help="container or vm; without it, as the lab's file says."
         ),
     ] = None,
+    vm_image: Annotated[
+        Path | None,
+        typer.Option(
+            "--vm-image",
+            metavar="FILE",
+            help="Make the virtual machines of this cloud image (qcow2 or raw) of a distribution.",
+        ),
+    ] = None,
     until: Annotated[Until, typer.Option("--until", help="Stop early, to do the rest by hand.")] = Until.ALL,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     keep_on_error: Annotated[
@@ -77,6 +85,7 @@ def up(
         nodes=nodes,
         family=family,
         mode=mode,
+        vm_image=vm_image,
         storage=storage,
         until=until,
         dry_run=dry_run,

@@ -47,7 +47,7 @@ class VmImage:
     """A disk to lay overlays upon, and what starts it with CMDLINE.
 
     id: 16 hex digits over everything it was made from.  disk: raw, sparse, DISK_MIB large, never written
-    to.  All paths are absolute.
+    to.  All paths are absolute.  cmdline: the kernel's.  source: the cloud image's file that it was made of.
     """
 
     id: str
@@ -55,6 +55,8 @@ class VmImage:
     disk: Path
     kernel: Path
     initramfs: Path
+    cmdline: str = CMDLINE
+    source: str = ""
 
 
 def vm_tag(family: str) -> str:
@@ -141,21 +143,29 @@ def masked(source: Path) -> list[str]:
     return [word for line in lines if (word := line.partition("#")[0].strip())]
 
 
-def stage(source: Path, family: str, target: Path) -> None:
-    """Write what lies over the image's file system to the folder target.
+def lay(top: Path, target: Path) -> None:
+    """Copy a folder's files over the folder target.
 
     A clone's modes follow its user's umask and a wheel's say little: scripts (files that begin with #!)
-    become 0755, other files 0644, folders 0755. What masks.txt names becomes a link to /dev/null.
+    become 0755, other files 0644.
+    """
+    for path in sorted(top.rglob("*")):
+        if not path.is_file():
+            continue
+        copy = target / path.relative_to(top)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        content = path.read_bytes()
+        copy.write_bytes(content)
+        copy.chmod(0o755 if content.startswith(b"#!") else 0o644)
+
+
+def stage(source: Path, family: str, target: Path) -> None:
+    """Write what lies over the image's file system to the folder target; folders become 0755.
+
+    What masks.txt names becomes a link to /dev/null.
     """
     for top in (source / "images/vm/root", source / "images/vm" / family / "root"):
-        for path in sorted(top.rglob("*")):
-            if not path.is_file():
-                continue
-            copy = target / path.relative_to(top)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            content = path.read_bytes()
-            copy.write_bytes(content)
-            copy.chmod(0o755 if content.startswith(b"#!") else 0o644)
+        lay(top, target)
     for name in masked(source):
         kind = "system-generators" if name.endswith("-generator") else "system"
         link = target / "etc/systemd" / kind / name

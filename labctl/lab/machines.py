@@ -22,6 +22,7 @@ from labctl.storage.base import NONE, TARGET
 from labctl.vm.pace import Pace, pace
 
 if TYPE_CHECKING:
+    from labctl.image.vm import VmImage
     from labctl.vm.room import Guest
 
 Say = Callable[[str], None]
@@ -34,6 +35,7 @@ class Ground:
     """image: id of the base disk.  kind: "kvm" or "tcg", and the reason.  pace: see labctl.vm.pace.
 
     memory, cpus: of each node, by name; MiB.  alone: there is no container among the nodes.
+    source: the cloud image's file that the disk was made of, "" for the family's own.
     """
 
     image: str
@@ -47,6 +49,7 @@ class Ground:
     memory: dict[str, int]
     cpus: dict[str, int]
     alone: bool
+    source: str = ""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -99,18 +102,27 @@ def _guests(lab: Lab) -> tuple[list[Guest], int]:
     return [*guests, room.target_guest()], sum(disk.size for disk in lab.storage.disks)
 
 
-def choose(lab: Lab, places: LabPlaces, image: BuiltImage, *, store: ImageStore, say: Say) -> Ground:
+def choose(
+    lab: Lab,
+    places: LabPlaces,
+    image: BuiltImage,
+    *,
+    store: ImageStore,
+    say: Say,
+    base: VmImage | None = None,
+) -> Ground:
     """The ground of a lab that is to have virtual machines; made, and its base disk built, at first.
 
+    base: the disk to take instead of the family's own.
     Raises HostLacks: no QEMU or libvirt, too little memory or disk.
     """
     known = load(places)
     if known is not None:
         return known
-    from labctl.image.vm import CMDLINE, build_vm_image, find_vm_image
+    from labctl.image.vm import build_vm_image, find_vm_image
     from labctl.vm import accel, room
 
-    base = find_vm_image(image, store=store)
+    base = base or find_vm_image(image, store=store)
     if base is None:
         say("building the disk of the virtual machines; this happens once")
         base = build_vm_image(image, store=store, on_line=say)
@@ -127,13 +139,14 @@ def choose(lab: Lab, places: LabPlaces, image: BuiltImage, *, store: ImageStore,
         disk=str(base.disk),
         kernel=str(base.kernel),
         initramfs=str(base.initramfs),
-        cmdline=CMDLINE,
+        cmdline=base.cmdline,
         kind=fast.kind,
         reason=fast.reason,
         pace=pace(fast, len(guests), host.processors).factor,
         memory={guest.name: guest.memory_mib for guest in fit.guests if guest.node},
         cpus={guest.name: guest.cpus for guest in fit.guests if guest.node},
         alone=not lab.has_containers,
+        source=base.source,
     )
     places.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = places.root / f"{NAME}.new"

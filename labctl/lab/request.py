@@ -8,7 +8,7 @@ from typing import get_args
 
 from labctl.errors import UsageError
 from labctl.image.build import BuiltImage
-from labctl.lab import machines, record, storage
+from labctl.lab import cloud, machines, record, storage
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab, Mode
 from labctl.lab.plan import Until
@@ -23,6 +23,7 @@ class Request:
     """How `up` was called; None is "as before, or as the file says".
 
     mode: container or vm, for every node.  label: take a snapshot of a lab that was made from nothing.
+    vm_image: a distribution's cloud image to make the machines of.
     """
 
     lab: str
@@ -32,6 +33,7 @@ class Request:
     nodes: int | None = None
     family: str | None = None
     mode: str | None = None
+    vm_image: Path | None = None
     storage: str | None = None
     until: Until = Until.ALL
     dry_run: bool = False
@@ -70,7 +72,9 @@ def described(request: Request, before: Record | None) -> Lab:
     lab = lab.model_copy(update={"family": family}) if family else lab
     if mode in get_args(Mode):  # else as the file says for each node
         lab = lab.with_mode(mode)  # type: ignore[arg-type]
-    lab = machines.fitted(lab, machines.load(lab_places(request.lab)))
+    ground = machines.load(lab_places(request.lab))
+    cloud.require_fits(lab, ground.source if ground else None, request.vm_image)
+    lab = machines.fitted(lab, ground)
     return storage.asked_for(lab, request.storage, before.storage if before else "")
 
 

@@ -14,7 +14,8 @@ from labctl.errors import ActionFailed
 from labctl.host.needs import require_podman
 from labctl.image.build import BuiltImage, build, find_image
 from labctl.image.store import ImageStore
-from labctl.lab import apply, capture, lock, machines, memory, record, storage, swap, waits
+from labctl.image.vm import VmImage
+from labctl.lab import apply, capture, cloud, lock, machines, memory, record, storage, swap, waits
 from labctl.lab import bubble as lab_bubble
 from labctl.lab.model import Lab
 from labctl.lab.observe import Observed, StorageSeen, observe
@@ -95,6 +96,12 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
     store = ImageStore(image_store())
     if bubble.find(places) is None:
         require_podman()  # before anything else reads what an old one prints
+    made_before = machines.load(places)
+    base = None
+    if request.vm_image and made_before is None:
+        with progress.during("machines"):
+            base = _prepared(request.vm_image, lab, places, store, progress, dry_run=request.dry_run)
+        lab = lab.model_copy(update={"family": base.family}) if base else lab
     with progress.during("image"):
         image = find_image(lab.family, store=store)
     if request.dry_run:
@@ -102,7 +109,6 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
         lab = storage.resolved(lab.model_copy(update={"family": family}))
         actions = plan(lab, _look_only(lab, places, image, request.until), request.until)
         return Outcome(lab, time.monotonic() - began, (), tuple(actions), ())
-    made_before = machines.load(places)
     if lab.has_machines and made_before is None:
         machines.require_host(lab, places)
     if image is None:
@@ -113,7 +119,7 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
     ground = None
     if lab.has_machines:
         with progress.during("machines"):
-            ground = machines.choose(lab, places, image, store=store, say=progress.say)
+            ground = machines.choose(lab, places, image, store=store, say=progress.say, base=base)
         lab = machines.fitted(lab, ground)
     context = apply.Context(
         lab=lab,
@@ -140,6 +146,19 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
             capture.label_end_state(lab, places, request.until, say=progress.say)
     forwards = tuple(bubble.forwards(places))
     return Outcome(lab, time.monotonic() - began, tuple(progress.times), tuple(actions), forwards)
+
+
+def _prepared(
+    file: Path, lab: Lab, places: LabPlaces, store: ImageStore, progress: Progress, *, dry_run: bool
+) -> VmImage | None:
+    """The disk of the cloud image that was asked for; with dry_run the file is only looked at."""
+    if dry_run:
+        from labctl.image.cloud_file import look
+
+        look(file)
+        return None
+    machines.require_host(lab, places)
+    return cloud.prepared(file, lab.family, store=store, say=progress.say)
 
 
 def _finish_what_was_killed(places: LabPlaces, progress: Progress) -> None:

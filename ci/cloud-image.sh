@@ -23,6 +23,8 @@ sources=$(apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)
 proxy=$(apt-config dump --format '%v%n' Acquire::http::Proxy)
 options=()
 [ -z "$proxy" ] || options+=("--aptopt=Acquire::http::Proxy \"$proxy\"")
+# Elsewhere mmdebstrap knows the suite's mirror.
+[ -z "$sources" ] || mirror=-
 # Its mounts end with it, in a namespace of their own. Pacemaker's account has the id that the lab's build gives it.
 # shellcheck disable=SC2016  # mmdebstrap's shell replaces $1
 timeout 1500 unshare --mount -- mmdebstrap --quiet --variant=minbase --format=directory "${options[@]}" \
@@ -30,7 +32,7 @@ timeout 1500 unshare --mount -- mmdebstrap --quiet --variant=minbase --format=di
     --essential-hook='echo haclient:x:189: >> "$1/etc/group"' \
     --essential-hook='echo hacluster:x:189:189::/var/lib/pacemaker:/usr/sbin/nologin >> "$1/etc/passwd"' \
     --essential-hook='echo "hacluster:!:19000::::::" >> "$1/etc/shadow"' \
-    "$suite" "$root" - <<< "${sources:-deb http://deb.debian.org/debian $suite main}"
+    "$suite" "$root" ${mirror:+"$mirror"} <<< "$sources"
 
 # What runs in a cloud image, and none of the lab's services.
 mkdir -p "$root/etc/systemd/system-preset"

@@ -38,7 +38,7 @@ timeout 1500 unshare --mount -- mmdebstrap --quiet --variant=minbase --format=di
 mkdir -p "$root/etc/systemd/system-preset"
 printf '%s\n' 'enable cloud-*' 'enable ssh.service' 'enable systemd-networkd.service' 'disable *' \
     > "$root/etc/systemd/system-preset/00-cloud.preset"
-timeout 60 chroot "$root" systemctl preset-all
+timeout 60 chroot "$root" systemctl --quiet preset-all
 rm "$root/etc/systemd/system-preset/00-cloud.preset"
 # No mirror inside: the preparation's apt-get then has nothing to ask.
 rm -f "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*

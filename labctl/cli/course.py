@@ -241,5 +241,5 @@ def guide(
     """A day's background in a few pages, in the order of the slides."""
     from labctl.course import guide as pages
 
-    console.line(pages.text(day, open_record(None, lang)[1]))
+    console.line(printed.commands(pages.text(day, open_record(None, lang)[1])))
     return OK

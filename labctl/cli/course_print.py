@@ -92,6 +92,11 @@ def with_lab(text: str, lab: str) -> str:
     return COMMAND.sub(lambda match: f"`{of_lab(lab, match[1])}`", text)
 
 
+def commands(page: str) -> str:
+    """The page, its commands of labctl as the user called it."""
+    return COMMAND.sub(lambda match: console.command(match[0]), page)
+
+
 def slide(words: str, tongue: Lang) -> str:
     """Where an exercise comes from: Korean learners get the slides' own heading, where it stands there."""
     heading = HEADING.search(words) if tongue == "ko" else None

@@ -94,6 +94,7 @@ def _watched(place: Place, chosen: Exercise) -> list[CheckResult]:
     from labctl.course.grade import grade
 
     before: list[CheckResult] = []
+    console.note(place.say("watching"))
     while True:
         results = grade(place, chosen, proofs=False, patient=False)
         if results != before:

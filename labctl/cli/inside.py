@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 CHECK_SECONDS = 10.0
 LOGIN_SECONDS = 60.0  # an emulated machine's sshd, beside other work
+PODMAN_FAILED, SSH_FAILED = 125, 255  # what they themselves end with
 AGENT_SECONDS = 3600.0  # of one command; the agent has no other end to it
 FORWARD = re.compile(r"(?:(?P<host>\d{1,5}):)?(?P<address>[^:\s]+):(?P<port>\d{1,5})")
 
@@ -76,7 +77,20 @@ def execute(
             )
         return _by_agent(places, spec.name, words)
     tty = ["--tty"] if terminal else []
-    return run.attach(_remote(places, "exec", "--interactive", *tty, spec.name, *words))
+    ended = run.attach(_remote(places, "exec", "--interactive", *tty, spec.name, *words))
+    if ended == PODMAN_FAILED and _is_off(places, spec.name):
+        on = console.command(f"labctl up{lab_flag(lab)}")
+        console.note(f"{spec.name} is switched off: {on} switches it on.")
+    return ended
+
+
+def _is_off(places: LabPlaces, name: str) -> bool:
+    """Whether a container does not run."""
+    asked = _remote(places, "inspect", "--format", "{{.State.Running}}", name)
+    try:
+        return run.run(asked, timeout=CHECK_SECONDS, check=False).stdout.strip() == "false"
+    except TimedOut:
+        return False
 
 
 def _ssh_answers(ssh: Sequence[str], where: str) -> bool:
@@ -121,7 +135,11 @@ def ssh(
     known = known_lab(places)
     where = _root_at(known, known.node(node))
     words = [*(command or []), *context.args]
-    return run.attach([*bubble.enter("--net"), "ssh", *_ssh_options(places), where, *words])
+    ended = run.attach([*bubble.enter("--net"), "ssh", *_ssh_options(places), where, *words])
+    if ended == SSH_FAILED:  # or the command itself ended so
+        without = console.command(f"labctl exec {node}{lab_flag(lab)}")
+        console.note(f"Where ssh does not get in, {without} does: it needs no network in the node.")
+    return ended
 
 
 def _root_at(lab: Lab, node: NodeSpec) -> str:

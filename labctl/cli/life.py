@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import typer
 
 from labctl import console
 from labctl.cli.frame import FileOption, JsonOption, LabOption, WaitOption, require_root
-from labctl.errors import OK, LabError, UsageError
+from labctl.errors import OK, BadFile, LabError, UsageError
 from labctl.lab.plan import Until
 from labctl.places import DEFAULT_LAB, lab_flag, lab_places
 
@@ -57,7 +58,14 @@ def up(
             help="Make the virtual machines of this cloud image (qcow2 or raw) of a distribution.",
         ),
     ] = None,
-    until: Annotated[Until, typer.Option("--until", help="Stop early, to do the rest by hand.")] = Until.ALL,
+    until: Annotated[
+        Until | None,
+        typer.Option(
+            "--until",
+            help="Stop early, to do the rest by hand.",
+            show_default="all; while an exercise is under way, its start",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
     keep_on_error: Annotated[
         bool,
@@ -87,7 +95,7 @@ def up(
         mode=mode,
         vm_image=vm_image,
         storage=storage,
-        until=until,
+        until=until or as_far_as_the_exercise(lab),
         dry_run=dry_run,
         label=snapshot,
         patience=wait,
@@ -118,8 +126,30 @@ def up(
     for port, asked, address, inside in outcome.forwards:
         if port != asked:
             console.note(f"Port {asked} of 127.0.0.1 is taken; {address}:{inside} is at {port}.")
-    _summary(outcome.lab, outcome.seconds, outcome.forwards, lab, until)
+    _summary(outcome.lab, outcome.seconds, outcome.forwards, lab, request.until)
     return OK
+
+
+def as_far_as_the_exercise(lab: str) -> Until:
+    """As far as the start of the exercise that is under way, and that is told: the rest is the learner's.
+
+    Without one, all.
+    """
+    from labctl.course import progress
+    from labctl.lab import record
+
+    places = lab_places(lab)
+    before = record.load(places.record, lab) if places.root.is_dir() else None
+    if before is None or before.until == Until.ALL:
+        return Until.ALL
+    active = ""
+    with suppress(BadFile):  # of a newer labctl
+        active = progress.load(places).active
+    if not active:
+        return Until.ALL
+    whole = console.command(f"labctl up --until all{lab_flag(lab)}")
+    console.note(f"Exercise {active} is under way, so only as far as its start: {before.until}. All: {whole}")
+    return Until(before.until)
 
 
 def _one_of(option: str, given: str | None, known: tuple[str, ...]) -> None:
@@ -155,7 +185,7 @@ def _summary(
     console.heading(f"Lab {name} is up: {len(lab.nodes)} nodes ({lab.family}) in {seconds:.1f} s.")
     first = lab.nodes[0].name
     if until is Until.NODES:
-        tell("The nodes run; there is no cluster yet. The rest is yours, or: " + f"labctl up{lab_flag(name)}")
+        tell(f"The nodes run. The cluster is yours to make, or: labctl up --until all{lab_flag(name)}")
     else:
         fencing = "fencing on" if lab.fencing.enabled else "no fencing"
         tell(f"Cluster {lab.cluster.name}: quorate, {fencing}, one BMC per node.")

@@ -98,7 +98,8 @@ def run(arguments: list[str]) -> int:
     except typer.Exit as asked:
         return asked.exit_code
     except typer.exceptions.TyperException as error:
-        console.error(UsageError(error.format_message(), mend="labctl --help"))
+        if message := error.format_message():  # none after the help that a group prints without a word
+            console.error(UsageError(message, mend="labctl --help"))
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
         _interrupted(arguments)

@@ -129,7 +129,7 @@ def delete(
 
 
 def _state(one: Snapshot) -> str:
-    return "quorate" if one.quorate else f"until {one.until}"
+    return "quorate" if one.quorate else "no quorum"
 
 
 def _age(seconds: float) -> str:

@@ -27,6 +27,7 @@ from labctl.places import lab_flag
 from labctl.probe.facts import ClusterNode, ClusterView, Facts, NodeFacts, ProbeFailure
 
 MOST_TOLD = 4
+SWITCHED_OFF = "it is switched off"  # as labctl.probe.gather says it
 ENABLED = frozenset({"enabled", "enabled-runtime", "alias", "linked", "static", "generated"})
 
 
@@ -57,7 +58,8 @@ def result(scene: Scene, check: Base, node: str | None, problems: list[str]) -> 
     point = check.point.of(scene.lang)
     if not problems:
         return CheckResult(check.id, node, Status.PASSED, point)
-    hint = of_lab(scene.lab.name, check.look.replace("{node}", node or scene.targets(check)[0]))
+    look = check.look.replace("{node}", node or scene.targets(check)[0])
+    hint = of_lab(scene.lab.name, "labctl up" if _is_off(scene, node) else look)
     told = [problem.rstrip(".") for problem in problems[:MOST_TOLD]]
     if more := len(problems) - len(told):
         told.append(scene.say("more", count=more))
@@ -81,6 +83,12 @@ def silent(scene: Scene, node: str) -> str:
         return ""
     reason = facts.reason if isinstance(facts, ProbeFailure) else scene.say("unknown")
     return scene.say("silent", node=node, reason=reworded(scene.lang, reason))
+
+
+def _is_off(scene: Scene, node: str | None) -> bool:
+    """Whether looking into a node is in vain: it has to be switched on first."""
+    facts = scene.facts.get(node) if node else None
+    return isinstance(facts, ProbeFailure) and facts.reason == SWITCHED_OFF
 
 
 def judge(scene: Scene, check: FromFacts) -> list[CheckResult]:
@@ -178,7 +186,8 @@ def _time(scene: Scene, check: TimeSource, facts: NodeFacts) -> Iterator[str]:
         address = server.address(scene.lab.cluster.links[0])
         yield scene.say("no-source", server=server.hostname, address=address, found=found)
     elif source.state != "*":
-        yield scene.say("not-selected", server=server.hostname, found=source.state)
+        key = "no-answer-yet" if source.state == "?" else "not-selected"
+        yield scene.say(key, server=server.hostname, found=source.state)
 
 
 def _links(scene: Scene, check: Links, node: NodeSpec, facts: NodeFacts) -> Iterator[str]:

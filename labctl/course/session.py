@@ -116,6 +116,8 @@ def begin(
             place.host.go_to(exercise.start)
             place.moved()
         await_boot(place)
+        if exercise.prepare:
+            say(place.say("preparing", id=exercise.id))
         run_steps(place, exercise, exercise.prepare)
         if kept:
             _forget(place, kept.rpartition("-")[0])

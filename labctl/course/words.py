@@ -55,6 +55,10 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "chronyd knows {server} but is not synchronised to it yet (state {found}); without iburst: minutes",
         "{server}에 아직 동기화되지 않았습니다(상태 {found}). iburst가 없으면 몇 분 걸립니다",
     ),
+    "no-answer-yet": (
+        "chronyd knows {server} but has had no answer from it yet (state ?); does chronyd run there?",
+        "{server}에서 아직 응답을 받지 못했습니다(상태 ?). 그 노드에서 chronyd가 실행 중인지 확인하세요",
+    ),
     "pcs-unknown": ("pcs has no token for {names}", "pcs에 {names}의 토큰이 없습니다"),
     "pcs-knows": (
         "pcs has no token for {names} (it has {found})",
@@ -153,6 +157,10 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     ),
     # -- what goes on
     "grading": ("looking at the lab", "랩을 확인하는 중"),
+    "watching": (
+        "Grading again and again, without proofs such as a reboot, until all is right; Ctrl-C ends it.",
+        "모두 맞을 때까지 계속 채점합니다(재부팅 같은 증명은 뺍니다). 끝내려면 Ctrl-C를 누르세요.",
+    ),
     "settling": ("waiting: {reason}", "기다리는 중: {reason}"),
     "settle-cluster": ("the cluster is still at work", "클러스터가 아직 작업 중입니다"),
     "settle-time": ("chronyd has just been started", "chronyd가 방금 시작되었습니다"),
@@ -240,6 +248,10 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "to-start": (
         "bringing the lab to the start of {id}",
         "랩을 {id}의 시작 상태로 만드는 중입니다",
+    ),
+    "preparing": (
+        "setting up what {id} begins with",
+        "{id} 실습이 시작되는 상태를 준비하는 중입니다",
     ),
     "first-time": (
         "making this start for the first time; later it is a restore away",

@@ -18,10 +18,12 @@ from labctl.course.kinds import Check
 from labctl.course.place import Place
 from labctl.course.text import Lang
 from labctl.course.variables import of_lab as variables_of
+from labctl.engine.base import State
 from labctl.errors import ActionFailed
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
 from labctl.probe.facts import NodeFacts, ProbeFailure, TimeSource, Unit
+from labctl.probe.gather import NOT_ON
 from labctl.run import Result
 from tests.fakes import recorded
 from tests.fakes.course import FakeHost
@@ -119,7 +121,7 @@ WRONG: list[tuple[Any, Edit, str]] = [
     (
         check("time", server="node4", on=["node2"]),
         lambda own: replace(own, sources=(TimeSource("192.168.90.140", "?", 0, 0),)),
-        "is not synchronised to it yet (state ?)",
+        "no answer from it yet (state ?); does chronyd run there?",
     ),
     (check("time", server="node4", on=["node2"]), lambda own: replace(own, tracking=None), "does not answer"),
     (
@@ -205,6 +207,14 @@ def test_a_node_that_is_silent_gives_words(one: Any) -> None:
     table = recorded.facts("healthy") | {"node2": ProbeFailure("node2", "off", "it is switched off")}
     told = failing(judge(scene(table), one))
     assert any("node2 does not answer: it is switched off" in words for words in told)
+
+
+def test_a_node_that_is_off_has_to_be_switched_on_before_one_can_look() -> None:
+    off = ProbeFailure("node2", "off", NOT_ON[State.OFF])
+    frozen = ProbeFailure("node3", "frozen", NOT_ON[State.FROZEN])
+    table = recorded.facts("healthy") | {"node2": off, "node3": frozen}
+    hints = {one.node: one.hint for one in judge(scene(table), check("hostname")) if one.failed}
+    assert hints == {"node2": "labctl up --lab spike", "node3": "labctl exec node3 --lab spike -- true"}
 
 
 def test_a_long_list_of_problems_is_cut() -> None:

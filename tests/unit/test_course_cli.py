@@ -9,13 +9,16 @@ from pathlib import Path
 import pytest
 
 from labctl.checks.result import failed, passed
+from labctl.cli import life
 from labctl.cli.course_print import everywhere, slide, with_lab
 from labctl.cli.course_results import farewell
 from labctl.cli.main import how_to_go_on, run
 from labctl.course import catalog, guide, progress
 from labctl.course.place import Place
 from labctl.errors import BAD_FILE, FAILED, OK, USAGE
+from labctl.lab import record
 from labctl.lab.load import load_lab
+from labctl.lab.plan import Until
 from labctl.places import LabPlaces, lab_places
 from tests.fakes.course import FakeHost
 from tests.fakes.engine import FakeEngine
@@ -57,6 +60,23 @@ def test_nothing_to_lint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_the_guide_of_a_day(lang: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["guide", "day1", "--lang", lang]) == OK
     assert word in capsys.readouterr().out
+
+
+def test_a_guide_names_its_commands_as_they_were_called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LABCTL_INVOKED_AS", "./lab")
+    assert run(["guide", "day1", "--lang", "en"]) == OK
+    told = capsys.readouterr().out
+    assert "`./lab exec node1`" in told
+    assert "`labctl " not in told
+
+
+def test_the_help_of_a_group_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["snapshot"]) == USAGE
+    told = capsys.readouterr()
+    assert "restore" in told.out + told.err
+    assert "error:" not in told.err
 
 
 def test_the_errata_are_a_page_of_the_guide(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,6 +149,28 @@ def test_a_day_goes_on_with_what_is_under_way(known: Known, capsys: pytest.Captu
     assert run(["exercise", "day1"]) == FAILED
     assert "Lab default does not run." in capsys.readouterr().err, "only the task would have been told"
     assert progress.load(places).active == "day1/ssh"
+
+
+@pytest.mark.parametrize(
+    ("active", "until", "far"),
+    [
+        ("day1/ssh", "nodes", Until.NODES),
+        ("day2/scores", "cluster", Until.CLUSTER),
+        ("day2/scores", "all", Until.ALL),
+        ("", "nodes", Until.ALL),
+    ],
+)
+def test_up_does_not_do_the_work_of_the_exercise_that_is_under_way(
+    known: Known, capsys: pytest.CaptureFixture[str], active: str, until: str, far: Until
+) -> None:
+    places = known(active=active)
+    record.save(places.record, record.Record("default", "debian", "image", "container", until, 4))
+    assert life.as_far_as_the_exercise("default") is far
+    assert ("labctl up --until all" in capsys.readouterr().err) is (far is not Until.ALL)
+
+
+def test_up_does_all_where_no_lab_is() -> None:
+    assert life.as_far_as_the_exercise("default") is Until.ALL
 
 
 def test_the_farewell_tells_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:

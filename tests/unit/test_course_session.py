@@ -308,8 +308,10 @@ def test_the_first_exercise_keeps_the_lab_as_it_was(here: Place, host: FakeHost,
 
 
 def test_begin_prepares_and_remembers(here: Place, engine: FakeEngine, places: LabPlaces) -> None:
-    session.begin(here, places, made())
+    said: list[str] = []
+    session.begin(here, places, made(), say=said.append)
     assert commands(engine, "prepare it") == [("node1", "prepare it")]
+    assert said[-1] == "setting up what day1/small begins with"
     known = progress.load(places)
     assert known.active == "day1/small"
     assert known.of("day1/small").started

@@ -27,15 +27,16 @@ class Programs:
         self.asked: list[tuple[str, ...]] = []
         self.attached: list[tuple[str, ...]] = []
         self._ssh, self._shared = ssh, shared
+        self.says, self.ends = "", 7
 
     def run(self, argv: Sequence[str], **_: object) -> Result:
         self.asked.append(tuple(argv))
         good = self._shared if "check" in argv else self._ssh
-        return Result(tuple(argv), 0 if good else 255, "", "")
+        return Result(tuple(argv), 0 if good else 255, self.says, "")
 
     def attach(self, argv: Sequence[str], **_: object) -> int:
         self.attached.append(tuple(argv))
-        return 7
+        return self.ends
 
 
 class Input(io.StringIO):
@@ -121,6 +122,31 @@ def test_without_ssh_a_terminal_gets_one_command_but_no_shell(
     assert capsys.readouterr().out == "out None"
     assert run(["exec", "node1"]) == FAILED
     assert "labctl console node1" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("lab")
+def test_where_ssh_does_not_get_in_exec_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    played = programs(monkeypatch, ssh=True)
+    monkeypatch.setattr("labctl.cluster.secrets.ssh_key_file", lambda _: tmp_path / "key")
+    assert run(["ssh", "node1"]) == 7
+    assert "exec" not in capsys.readouterr().err
+    played.ends = 255
+    assert run(["ssh", "node1"]) == 255
+    assert "labctl exec node1" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize("lab", ["container"], indirect=True)
+@pytest.mark.parametrize(("running", "told"), [("false", True), ("true", False)])
+def test_a_container_that_is_off_is_told_how_to_be_switched_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], running: str, told: bool
+) -> None:
+    played = programs(monkeypatch, ssh=True)
+    played.says, played.ends = running, 125
+    assert run(["exec", "node1", "--", "true"]) == 125
+    assert ("labctl up" in capsys.readouterr().err) is told
 
 
 @pytest.mark.usefixtures("lab")

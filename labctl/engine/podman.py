@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 MODULE_OF_PID1 = "labctl.bubble.init"
 MOUNT_RACE = "/merged: no such file or directory"
+MAKING = "_making"  # what a container is called until it has its files; no host name has an underscore
 STATES = {
     "running": State.ON,
     "paused": State.FROZEN,
@@ -92,7 +93,7 @@ class PodmanEngine:
         for item in self._listed():
             name = item["Names"][0]
             labels = item.get("Labels") or {}
-            if (LABEL_APPLIANCE in labels) is not appliances:
+            if (LABEL_APPLIANCE in labels) is not appliances or name.endswith(MAKING):
                 continue
             machines[name] = Machine(
                 name=name,
@@ -122,9 +123,14 @@ class PodmanEngine:
         self._create(container.of_appliance(self._lab, appliance, image, self._limits), files)
 
     def _create(self, document: Mapping[str, Any], files: Sequence[File]) -> None:
-        self._api.call("POST", "/containers/create", document=dict(document))
+        """Made aside and renamed, so that a machine that is there has its files, whenever we are killed."""
+        name = str(document["name"])
+        aside = f"{name}{MAKING}"
+        self.remove(aside)
+        self._api.call("POST", "/containers/create", document={**document, "name": aside})
         if files:
-            self.put(str(document["name"]), files)
+            self.put(aside, files)
+        self._api.call("POST", f"/containers/{aside}/rename", params={"name": name})
 
     def start(self, name: str) -> None:
         if self._state(name) == "paused":

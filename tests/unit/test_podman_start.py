@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from labctl.engine.base import File
 from labctl.engine.podman import PodmanEngine
 from labctl.errors import ActionFailed
 
@@ -73,3 +74,28 @@ def test_any_other_refusal_is_told_at_once() -> None:
         made.start("node1")
     assert "crun: something is wrong" in caught.value.details
     assert len(wire.asked) == 1
+
+
+@dataclass
+class Recording:
+    """A podman that does all it is told."""
+
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def call(self, method: str, path: str, **words: Any) -> Answer:
+        name = (words.get("document") or words.get("params") or {}).get("name", "")
+        self.asked.append((method, path, name))
+        return Answer(200)
+
+
+def test_a_machine_bears_its_name_only_when_it_has_its_files() -> None:
+    """Whoever is killed meanwhile leaves none that `up` would start without them."""
+    made, wire = PodmanEngine("x", Path("/nowhere")), Recording()
+    made._api = wire  # type: ignore[assignment]
+    made._create({"name": "node1"}, [File("/etc/hosts", b"")])
+    assert wire.asked == [
+        ("DELETE", "/containers/node1_making", ""),
+        ("POST", "/containers/create", "node1_making"),
+        ("PUT", "/containers/node1_making/archive", ""),
+        ("POST", "/containers/node1_making/rename", "node1"),
+    ]

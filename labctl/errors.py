@@ -6,6 +6,8 @@ exceptions become one of these inside the module that calls the library.
 
 from __future__ import annotations
 
+import errno
+
 OK = 0
 FAILED = 1
 USAGE = 2
@@ -91,3 +93,8 @@ def exit_code(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     return BUG
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether this is what a full disk, or a full quota, makes of a write."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -12,7 +12,7 @@ from labctl import console
 from labctl.cli import course_open as front
 from labctl.cli import course_print as printed
 from labctl.cli.frame import JsonOption, LabOption, known_lab, require_lab, require_root, require_running
-from labctl.errors import FAILED, OK, UsageError
+from labctl.errors import FAILED, OK, UsageError, is_full
 from labctl.places import DEFAULT_LAB, lab_flag
 
 if TYPE_CHECKING:
@@ -131,7 +131,6 @@ def _remember(place: Place, places: LabPlaces, chosen: Exercise, results: list[C
     """The record with this grading in it."""
     from labctl.course import progress as record
     from labctl.course.grade import passed
-    from labctl.lab.copying import is_full
 
     counts = {
         "right": sum(str(one.status) == "passed" for one in results),

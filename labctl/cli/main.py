@@ -26,6 +26,7 @@ from labctl.errors import (
     NotPermitted,
     UsageError,
     exit_code,
+    is_full,
 )
 
 # What Ctrl-C may leave half made.
@@ -125,7 +126,7 @@ def run(arguments: list[str]) -> int:
 def _from_os(error: OSError) -> LabError | None:
     """What the kernel refused for a reason that the user can mend."""
     where = f" ({error.filename})" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_full(error):
         return HostLacks(
             f"There is no room left on the disk{where}.",
             mend="labctl down --all, free some room, or LABCTL_STATE=/other/disk labctl up",

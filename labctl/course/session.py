@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import re
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from labctl.course.progress import Progress
 from labctl.course.steps import Done, run_steps
 from labctl.course.text import Lang
 from labctl.course.words import say
-from labctl.errors import BadFile, UsageError
+from labctl.errors import BadFile, UsageError, is_full
 from labctl.lab.model import Lab
 from labctl.places import LabPlaces
 
@@ -136,7 +135,7 @@ def _on_the_way(places: LabPlaces) -> None:
     try:
         progress.change(places, lambda now: now.model_copy(update={"active": "", "at": "", "rest": ""}))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import errno
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ from labctl.bubble import start as bubble
 from labctl.cluster import state
 from labctl.cluster.state import Member
 from labctl.engine.base import Engine, Machine, State
-from labctl.errors import ActionFailed, HostLacks, LabError
+from labctl.errors import ActionFailed, HostLacks, LabError, is_full
 from labctl.lab import bubble as lab_bubble
 from labctl.lab import copying, lock, memory, record, swap
 from labctl.lab import machines as machines_of_lab
@@ -150,7 +149,7 @@ def _take(lab: Lab, places: LabPlaces, name: str, note: str, say: Say, *, fast: 
     except BaseException as error:
         with contextlib.suppress(OSError):
             copying.remove_tree(partial)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise HostLacks(
                 f"There was no room left for snapshot {name}; nothing of it was kept.",
                 details=f"The lab takes {copying.text(used.disk)}.",

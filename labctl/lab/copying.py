@@ -91,11 +91,6 @@ def require_room(folder: Path, needed: int, what: str, mend: str, *, freed: int 
         )
 
 
-def is_full(error: BaseException) -> bool:
-    """Whether this is what a full disk, or a full quota, makes of a write."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-
-
 def can_clone(folder: Path) -> bool:
     """Whether files of this folder can share their blocks (Btrfs, XFS, bcachefs)."""
     one, two = folder / ".clone-1", folder / ".clone-2"

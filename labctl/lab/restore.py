@@ -13,7 +13,7 @@ from pathlib import Path
 
 from labctl.bubble import freeze
 from labctl.cluster import state
-from labctl.errors import BadFile, HostLacks, UsageError
+from labctl.errors import BadFile, HostLacks, UsageError, is_full
 from labctl.image.store import ImageStore
 from labctl.lab import bubble as lab_bubble
 from labctl.lab import copying, lock, machines, memory, record, snapshot, swap
@@ -209,7 +209,7 @@ def _copy_aside(places: LabPlaces, chosen: Snapshot, progress: Progress) -> None
         copying.copy_exactly(snapshot.folder(places, chosen.name) / TREE, chosen.names, tree)
     except BaseException as error:
         swap.give_up(places)
-        if copying.is_full(error):
+        if is_full(error):
             raise HostLacks(
                 f"There was no room left to restore snapshot {chosen.name}; the lab is as it was.",
                 details=f"Its disks take {copying.text(needed)}.",

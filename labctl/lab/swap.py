@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from labctl.errors import ActionFailed, HostLacks
+from labctl.errors import ActionFailed, HostLacks, is_full
 from labctl.lab import copying
 from labctl.lab.copying import remove_tree
 from labctl.lab.down import end_processes
@@ -65,7 +65,7 @@ def commit_without_room(places: LabPlaces, names: Sequence[str], snapshot: str) 
     try:
         _mark(places, names, snapshot, whole=False)
     except OSError as error:
-        if not copying.is_full(error):
+        if not is_full(error):
             raise
         # Not even for the marker. A kill from here to there leaves the lab empty, and its snapshots whole.
         end_processes(places.lab, places)
@@ -145,7 +145,7 @@ def _copy(places: LabPlaces, names: Collection[str], snapshot: str) -> None:
     try:
         copying.copy_exactly(origin, sorted(names), tree)
     except OSError as error:
-        if not copying.is_full(error):
+        if not is_full(error):
             raise
         remove_tree(tree)
         raise HostLacks(

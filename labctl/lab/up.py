@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labctl.bubble import start as bubble
 from labctl.cluster import secrets
@@ -14,7 +15,6 @@ from labctl.errors import ActionFailed
 from labctl.host.needs import require_podman
 from labctl.image.build import BuiltImage, build, find_image
 from labctl.image.store import ImageStore
-from labctl.image.vm import VmImage
 from labctl.lab import apply, capture, cloud, lock, machines, memory, record, storage, swap, waits
 from labctl.lab import bubble as lab_bubble
 from labctl.lab.model import Lab
@@ -22,6 +22,9 @@ from labctl.lab.observe import Observed, StorageSeen, observe
 from labctl.lab.plan import Action, Do, Until, plan
 from labctl.lab.request import Request, described, remember
 from labctl.places import LabPlaces, image_store, lab_places
+
+if TYPE_CHECKING:
+    from labctl.image.vm import VmImage
 
 ROUNDS = 4  # each round heals what the one before brought to light
 

@@ -23,6 +23,7 @@ from labctl.places import LabPlaces
 # What only a kernel of its own gives a node (COURSE.md, "needs").
 OF_A_VM = frozenset({"lvm", "nfs", "pr", "dlm", "drbd", "vm"})
 BEFORE = "before-course"
+PCS = re.compile(r"\bpcsd?\b")
 
 Say = Callable[[str], None]
 
@@ -114,13 +115,12 @@ def begin(
         if not untouched or not at_rest(place, known.rest):
             place.host.go_to(exercise.start)
             place.moved()
-        await_boot(place)
-        if exercise.prepare:
-            say(place.say("preparing", id=exercise.id))
-        run_steps(place, exercise, exercise.prepare)
+        _prepare(place, exercise, say)
         if kept:
             _forget(place, kept.rpartition("-")[0])
             place.host.keep(kept, f"the start of {exercise.id}")
+    else:
+        await_boot(place)
 
     def begun(now: Progress) -> Progress:
         started = now.with_record(exercise.id, **progress.begun(now.of(exercise.id)))
@@ -128,6 +128,16 @@ def begin(
 
     progress.change(places, begun)
     return before
+
+
+def _prepare(place: Place, exercise: Exercise, say: Say) -> None:
+    """Run the preparation; then every node has booted. pcsd comes last, and only what names it waits for it."""
+    if any(PCS.search(step.run) for step in exercise.prepare):
+        await_boot(place)
+    if exercise.prepare:
+        say(place.say("preparing", id=exercise.id))
+    run_steps(place, exercise, exercise.prepare)
+    await_boot(place)
 
 
 def _on_the_way(places: LabPlaces) -> None:

@@ -470,3 +470,26 @@ def test_a_node_that_is_off_counts_as_used(here: Place, engine: FakeEngine, plac
     assert engine.observe()["node2"].state is State.OFF
     assert not session.at_rest(here, rest)
     assert not session.at_rest(here, "")
+
+
+@pytest.mark.parametrize(
+    ("command", "order"),
+    [
+        ("crm_standby --update on", ["crm_standby --update on", "is-system-running"]),
+        ("systemctl stop pcsd", ["is-system-running", "systemctl stop pcsd", "is-system-running"]),
+        ("pcs host auth node1", ["is-system-running", "pcs host auth node1", "is-system-running"]),
+    ],
+)
+def test_a_preparation_waits_for_pcsd_only_when_it_names_it(
+    here: Place, engine: FakeEngine, places: LabPlaces, command: str, order: list[str]
+) -> None:
+    engine.script(["bash", "-e"], Result((), 0, "", ""))
+    session.begin(here, places, made(prepare=[{"on": ["node1"], "run": command}]))
+    seen = [
+        word
+        for call in engine.calls
+        if call.method == "run" and call.node == "node1" and isinstance(call.arguments[0], tuple)
+        for word in (command, "is-system-running")
+        if word in call.arguments[0]
+    ]
+    assert seen == order

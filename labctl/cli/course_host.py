@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from labctl import run
 from labctl.course.lab_words import in_words
+from labctl.course.lang import Lang
 from labctl.course.place import Place
-from labctl.course.text import Lang
 from labctl.course.variables import of_lab
 from labctl.engine.base import Engine
 from labctl.errors import BadFile

@@ -13,6 +13,8 @@ import typer
 
 from labctl import console, run
 from labctl.cli.frame import LabOption, known_lab, require_lab, require_root, require_running
+from labctl.cli.helping import add
+from labctl.cli.tongue import reworded, say
 from labctl.errors import FAILED, OK, ActionFailed, LabError, TimedOut, UsageError
 from labctl.places import DEFAULT_LAB, LabPlaces, lab_flag
 from labctl.storage.base import NONE, TARGET
@@ -32,14 +34,10 @@ NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="node1, node2,
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    app.command("exec", context_settings=PASS_ON)(execute)
-    app.command("ssh", context_settings=PASS_ON)(ssh)
-    app.command("logs")(logs)
-    app.command("cp")(copy)
-    app.command("podman", context_settings=PASS_ON)(podman)
-    app.command("console")(console_)
-    app.command("virsh", context_settings=PASS_ON)(virsh)
-    app.command("forward")(forward)
+    for name, command in {"exec": execute, "ssh": ssh, "podman": podman, "virsh": virsh}.items():
+        add(app, name, command, context_settings=PASS_ON)
+    for name, command in {"logs": logs, "cp": copy, "console": console_, "forward": forward}.items():
+        add(app, name, command)
 
 
 def _remote(places: LabPlaces, *words: str) -> list[str]:
@@ -79,8 +77,7 @@ def execute(
     tty = ["--tty"] if terminal else []
     ended = run.attach(_remote(places, "exec", "--interactive", *tty, spec.name, *words))
     if ended == PODMAN_FAILED and _is_off(places, spec.name):
-        on = console.command(f"labctl up{lab_flag(lab)}")
-        console.note(f"{spec.name} is switched off: {on} switches it on.")
+        console.note(say("switched-off", node=spec.name, up=f"labctl up{lab_flag(lab)}"))
     return ended
 
 
@@ -110,7 +107,7 @@ def _by_agent(places: LabPlaces, name: str, words: list[str]) -> int:
     """One command through QEMU's guest agent: text in, text out, at its end."""
     from labctl.lab import bubble as lab_bubble
 
-    console.note(f"{name} does not answer by ssh: by its guest agent, which prints at the command's end")
+    console.note(say("by-agent", node=name))
     given = None if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read()
     engine = lab_bubble.engine(places.lab, places)
     try:
@@ -137,8 +134,7 @@ def ssh(
     words = [*(command or []), *context.args]
     ended = run.attach([*bubble.enter("--net"), "ssh", *_ssh_options(places), where, *words])
     if ended == SSH_FAILED:  # or the command itself ended so
-        without = console.command(f"labctl exec {node}{lab_flag(lab)}")
-        console.note(f"Where ssh does not get in, {without} does: it needs no network in the node.")
+        console.note(say("no-ssh", without=f"labctl exec {node}{lab_flag(lab)}"))
     return ended
 
 
@@ -213,12 +209,12 @@ def logs(
             argv = ["journalctl", "--no-pager", "-n", str(lines), *only]
             console.line(engine.node(name).run(argv, timeout=60).stdout.rstrip())
         except LabError as error:
-            console.warning(f"{name} does not answer ({error.message}); its console's last lines:")
+            console.warning(say("console-instead", node=name, reason=reworded(error.message)))
             worst = FAILED if node else worst
             try:
                 console.line(engine.console(name).rstrip())
             except LabError:
-                console.line("(the lab does not run)")
+                console.line(say("lab-does-not-run"))
     return worst
 
 
@@ -241,7 +237,7 @@ def _logs_of_target(places: LabPlaces, lab: Lab, lines: int, *, only: str | None
                 console.line(engine.node(TARGET).run(argv, timeout=60).stdout.rstrip())
                 return OK
             except LabError as error:
-                console.warning(f"{TARGET} does not answer ({error.message}); its console's last lines:")
+                console.warning(say("console-instead", node=TARGET, reason=reworded(error.message)))
         console.line("\n".join(engine.console(TARGET).rstrip().splitlines()[-lines:]))
     finally:
         engine.close()
@@ -329,7 +325,7 @@ def forward(
     address = _address(known_lab(places), match["address"])
     from labctl.bubble.forward import serve
 
-    console.note(f"127.0.0.1:{host_port} → {address}:{port}   (Ctrl-C ends)")
+    console.note(say("forwarding", from_port=host_port, address=address, port=port))
     serve(bubble, host_port, address, port)
     return OK
 

@@ -11,19 +11,22 @@ import typer
 
 from labctl import console
 from labctl.bubble import start as bubble
+from labctl.cli import tongue
 from labctl.cli.frame import JsonOption, LabOption, known_lab, require_lab, require_root, require_running
+from labctl.cli.helping import add
+from labctl.cli.tongue import say
 from labctl.errors import FAILED, OK, LabError
 from labctl.lab.plan import Until
 from labctl.places import DEFAULT_LAB, LabPlaces, lab_places
 
 WATCH_SECONDS = 2.0
+UNREADABLE = "damaged or another version's"  # what `ls --json` says of the version of such a lab
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    app.command("status")(status)
-    app.command("ls")(ls)
-    app.command("validate")(validate)
+    for command in (status, ls, validate):
+        add(app, command.__name__, command)
 
 
 def status(
@@ -47,24 +50,12 @@ def status(
     console.heading(_headline(document))
     columns, rows = _node_table(document)
     console.table(columns, rows)
-    resources = document["cluster"]["resources"]
-    if resources:
-        console.table(
-            ["resource", "agent", "state", "on"],
-            [
-                [
-                    each["id"],
-                    each["agent"],
-                    "failed" if each["failed"] else each["role"],
-                    _short(each["nodes"]),
-                ]
-                for each in resources
-            ],
-        )
+    if resources := document["cluster"]["resources"]:
+        console.table(*_resource_table(resources))
     for text in _storage_lines(document):
         console.line(text)
     for port, _, address, inside in bubble.forwards(places) if document["state"] != "stopped" else ():
-        console.line(f"from this host: 127.0.0.1:{port} leads to {address}:{inside}")
+        console.line(say("from-host", port=port, address=address, inside=inside))
     return OK
 
 
@@ -101,33 +92,36 @@ def _until(places: LabPlaces) -> Until:
 def _storage_lines(document: dict[str, Any]) -> list[str]:
     storage = document["storage"]
     if storage["driver"] is None:
-        return [f"shared disks: none ({storage['reason']})"] if storage.get("reason") else []
+        return [say("no-disks", reason=tongue.because(storage["reason"]))] if storage.get("reason") else []
     target = storage["target"]
     lines = [
-        f"shared disks: {target['iqn']} at {target['portal']}"
-        + ("" if target["answers"] else ", does not answer"),
-        f"  by {storage['driver']}: {storage['reason']}",
+        say("disks-at" if target["answers"] else "disks-silent", iqn=target["iqn"], portal=target["portal"]),
+        say("disks-by", driver=storage["driver"], reason=tongue.because(storage["reason"])),
     ]
     absent = [each["node"] for each in storage["sessions"] if not each["logged_in"]]
     count = len(storage["sessions"])
-    lines.append(
-        f"  {count - len(absent)} of {count} nodes logged in"
-        + (f"; not {', '.join(absent)}" if absent else "")
-    )
+    words = {"there": count - len(absent), "count": count, "absent": ", ".join(absent)}
+    lines.append(say("logged-in-not" if absent else "logged-in", **words))
     for disk in storage["disks"]:
-        where = "all nodes" if len(disk["nodes"]) == count else _short(disk["nodes"]) or "no node"
-        lines.append(f"  {disk['name']}  {disk['size'] // 2**20} MiB  {disk['wwn'] or '-'}  on {where}")
+        everywhere = len(disk["nodes"]) == count
+        where = say("everywhere") if everywhere else _short(disk["nodes"]) or say("no-node")
+        wwn = disk["wwn"] or "-"
+        lines.append(say("disk", name=disk["name"], size=disk["size"] // 2**20, wwn=wwn, where=where))
     return lines
 
 
 def _headline(document: dict[str, Any]) -> str:
-    cluster = document["cluster"]
+    cluster, state = document["cluster"], tongue.state("lab", document["state"])
+    lab = say("headline", lab=document["lab"], family=document["family"], state=state)
     if document["state"] in ("stopped", "absent", "nodes"):
-        return f"Lab {document['lab']} ({document['family']}): {document['state']}"
-    quorum = "quorate" if cluster["quorate"] else "no quorum"
-    return (
-        f"Lab {document['lab']} ({document['family']}): {document['state']} · cluster {cluster['name']}, "
-        f"{quorum}, DC {cluster['dc'] or 'none'}, fencing {cluster['fencing']}"
+        return lab
+    return say(
+        "headline-cluster",
+        lab=lab,
+        name=cluster["name"],
+        quorum=say("quorate" if cluster["quorate"] else "no-quorum-now"),
+        dc=cluster["dc"] or say("no-dc-now"),
+        fencing=tongue.state("cluster", cluster["fencing"]),
     )
 
 
@@ -142,8 +136,19 @@ def _node_table(document: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
         member = "online" if online & {node["name"], node.get("hostname", "")} else "offline"
         addresses = node["addresses"]
         shown = addresses.values() if isinstance(addresses, dict) else addresses
-        rows.append([node["name"], node["state"], member, "  ".join(str(a) for a in shown)])
-    return ["node", "machine", "cluster", "addresses"], rows
+        machine = tongue.state("machine", node["state"])
+        rows.append([node["name"], machine, tongue.state("cluster", member), "  ".join(map(str, shown))])
+    return tongue.headings("node", "machine", "cluster", "addresses"), rows
+
+
+def _resource_table(resources: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """A role is Pacemaker's own word, as pcs shows it, too."""
+    failed = tongue.state("cluster", "failed")
+    rows = [
+        [each["id"], each["agent"], failed if each["failed"] else each["role"], _short(each["nodes"])]
+        for each in resources
+    ]
+    return tongue.headings("resource", "agent", "state", "on"), rows
 
 
 def ls(as_json: JsonOption = False) -> int:
@@ -159,7 +164,7 @@ def ls(as_json: JsonOption = False) -> int:
             known = record.load(places.record, name)
             made, nodes, family = (known.version, known.nodes, known.family) if known else ("?", 0, "?")
         except LabError:
-            made, nodes, family = "damaged or another version's", 0, "?"
+            made, nodes, family = UNREADABLE, 0, "?"
         running = bubble.find(places) is not None
         found.append(
             {
@@ -174,20 +179,20 @@ def ls(as_json: JsonOption = False) -> int:
     if as_json:
         console.document({"labs": found})
     elif not found:
-        console.line(console.command("No lab. Make one: labctl up"))
+        console.line(say("no-lab", command="labctl up"))
     else:
         rows = [
             [
                 each["lab"],
-                each["state"],
+                tongue.state("lab", each["state"]),
                 str(each["nodes"]),
                 each["family"],
                 " ".join(f"127.0.0.1:{port}" for port in each["ports"]),
-                each["version"],
+                say("lab-unreadable") if each["version"] == UNREADABLE else each["version"],
             ]
             for each in found
         ]
-        console.table(["lab", "state", "nodes", "family", "pcsd", "made by"], rows)
+        console.table(tongue.headings("lab", "state", "nodes", "family", "pcsd", "made-by"), rows)
     return OK
 
 

@@ -41,7 +41,7 @@ def status(
         with console.watch() as show:
             while True:
                 document = _status(places, lab)
-                show(*_node_table(document), _headline(document))
+                show(*_node_table(document), "\n".join([_headline(document), *_planned(document)]))
                 time.sleep(WATCH_SECONDS)  # a pace for the reader, not a wait for anything
     document = _status(places, lab)
     if as_json:
@@ -50,6 +50,8 @@ def status(
     console.heading(_headline(document))
     columns, rows = _node_table(document)
     console.table(columns, rows)
+    for text in _planned(document):
+        console.line(text)
     if resources := document["cluster"]["resources"]:
         console.table(*_resource_table(resources))
     for text in _storage_lines(document):
@@ -115,10 +117,13 @@ def _headline(document: dict[str, Any]) -> str:
     lab = say("headline", lab=document["lab"], family=document["family"], state=state)
     if document["state"] in ("stopped", "absent", "nodes"):
         return lab
+    if cluster["found"] is None:  # what is planned is not what is there
+        unknown = "headline-silent" if cluster["configured"] is None else "headline-no-cluster"
+        return say("headline-cluster-off" if cluster["configured"] else unknown, lab=lab)
     return say(
         "headline-cluster",
         lab=lab,
-        name=cluster["name"],
+        name=cluster["found"],
         quorum=say("quorate" if cluster["quorate"] else "no-quorum-now"),
         dc=cluster["dc"] or say("no-dc-now"),
         fencing=tongue.state("cluster", cluster["fencing"]),
@@ -133,12 +138,20 @@ def _node_table(document: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     online = set(document["cluster"]["online"])
     rows = []
     for node in document["nodes"]:
-        member = "online" if online & {node["name"], node.get("hostname", "")} else "offline"
-        addresses = node["addresses"]
-        shown = addresses.values() if isinstance(addresses, dict) else addresses
-        machine = tongue.state("machine", node["state"])
-        rows.append([node["name"], machine, tongue.state("cluster", member), "  ".join(map(str, shown))])
+        member = "online" if online & {node["name"], node["hostname"]} else "offline"
+        in_cluster = "-" if document["cluster"]["configured"] is False else tongue.state("cluster", member)
+        addresses = [
+            address if node["addresses_set"][network] else f"({address})"
+            for network, address in node["addresses"].items()
+        ]
+        rows.append([node["name"], tongue.state("machine", node["state"]), in_cluster, "  ".join(addresses)])
     return tongue.headings("node", "machine", "cluster", "addresses"), rows
+
+
+def _planned(document: dict[str, Any]) -> list[str]:
+    """What brackets mean, when there are any in the table of nodes."""
+    everywhere = all(all(node["addresses_set"].values()) for node in document["nodes"])
+    return [] if everywhere else [say("planned")]
 
 
 def _resource_table(resources: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:

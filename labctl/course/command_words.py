@@ -92,6 +92,16 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "{lab} · cluster {name}, {quorum}, DC {dc}, fencing {fencing}",
         "{lab} · 클러스터 {name}, {quorum}, DC {dc}, 펜싱 {fencing}",
     ),
+    "headline-no-cluster": ("{lab} · no cluster", "{lab} · 클러스터 없음"),
+    "headline-cluster-off": (
+        "{lab} · the cluster does not run",
+        "{lab} · 클러스터가 실행되고 있지 않습니다",
+    ),
+    "headline-silent": ("{lab} · no node answers", "{lab} · 응답하는 노드가 없습니다"),
+    "planned": (
+        "(address): as planned for the node, but not seen on it",
+        "(주소): 계획된 주소이며 노드에서 확인되지 않았습니다",
+    ),
     "column-node": ("node", "노드"),
     "column-machine": ("machine", "서버"),
     "column-cluster": ("cluster", "클러스터"),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -249,10 +248,36 @@ class Killed(BaseException):
     """What kill -9 does to the code that follows."""
 
 
+CHANGES = ((Path, "rename"), (Path, "unlink"), (Path, "replace"), (swap, "remove_tree"))
+CHANGES_AND_COPIES = (*CHANGES, (copying, "remove"), (copying, "copy_exactly"))
+
+
+def killed_at(step: int, changes: Sequence[tuple[Any, str]], what: Callable[[], object]) -> bool:
+    """Do it, but be killed before the step-th of these changes of the folder; whether there were so many."""
+    steps = 0
+
+    def counting(change: Any) -> Any:
+        def counted(*words: Any, **more: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == step:
+                raise Killed
+            return change(*words, **more)
+
+        return counted
+
+    with pytest.MonkeyPatch.context() as patched:
+        for owner, name in changes:
+            patched.setattr(owner, name, counting(getattr(owner, name)))
+        try:
+            what()
+        except Killed:
+            return True
+    return False
+
+
 @pytest.mark.parametrize("step", range(1, 12))
-def test_a_swap_that_is_killed_anywhere_is_finished(
-    lab: Lab, places: LabPlaces, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
+def test_a_swap_that_is_killed_anywhere_is_finished(lab: Lab, places: LabPlaces, step: int) -> None:
     """The kill comes before the step-th change of the folder; the next call goes on from there."""
     take(lab, places)
     wanted = state_of(places)
@@ -262,26 +287,7 @@ def test_a_swap_that_is_killed_anywhere_is_finished(
     (places.root / "new-folder" / "file").write_text("made since")
     tree = swap.prepare(places)
     copying.copy_exactly(snapshot.folder(places, "one") / TREE, ["disks", "lab.json", "storage"], tree)
-    steps = 0
-
-    def counting(what: Any) -> Any:
-        def counted(*words: Any, **more: Any) -> Any:
-            nonlocal steps
-            steps += 1
-            if steps == step:
-                raise Killed
-            return what(*words, **more)
-
-        return counted
-
-    with monkeypatch.context() as patched:
-        for owner, what in ((Path, "rename"), (Path, "unlink"), (Path, "replace"), (swap, "remove_tree")):
-            patched.setattr(owner, what, counting(getattr(owner, what)))
-        try:
-            swap.commit(places, ["disks", "lab.json", "storage"])
-            killed = False
-        except Killed:
-            killed = True
+    killed = killed_at(step, CHANGES, lambda: swap.commit(places, ["disks", "lab.json", "storage"]))
     marked = (places.root / ".restore" / "marker").exists()
     assert killed == (step <= 9), "the steps of a swap are no longer what this test counts"
     assert swap.finish_interrupted(places) == marked
@@ -350,31 +356,12 @@ def test_what_the_lab_holds_is_not_lost_for_nothing(
 
 @pytest.mark.parametrize("step", range(1, 16))
 def test_a_swap_without_room_that_is_killed_anywhere_is_finished(
-    places: LabPlaces, spoilt: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, step: int
+    places: LabPlaces, spoilt: dict[str, bytes], step: int
 ) -> None:
     """The kill comes before the step-th change of the folder. Until the marker is written nothing is lost."""
     names = ["disks", "lab.json", "storage"]
     before = state_of(places)
-    steps = 0
-
-    def counting(what: Any) -> Any:
-        def counted(*words: Any, **more: Any) -> Any:
-            nonlocal steps
-            steps += 1
-            if steps == step:
-                raise Killed
-            return what(*words, **more)
-
-        return counted
-
-    with monkeypatch.context() as patched:
-        for owner, what in (
-            (Path, "rename"), (Path, "unlink"), (Path, "replace"),
-            (swap, "remove_tree"), (copying, "remove"), (copying, "copy_exactly"),
-        ):  # fmt: skip
-            patched.setattr(owner, what, counting(getattr(owner, what)))
-        with contextlib.suppress(Killed):
-            swap.commit_without_room(places, names, "one")
+    killed_at(step, CHANGES_AND_COPIES, lambda: swap.commit_without_room(places, names, "one"))
     marked = (places.root / ".restore" / "marker").exists()
     if step <= 2:
         assert not marked

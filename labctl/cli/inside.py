@@ -34,10 +34,14 @@ NodeArgument = Annotated[str, typer.Argument(metavar="NODE", help="node1, node2,
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    for name, command in {"exec": execute, "ssh": ssh, "podman": podman, "virsh": virsh}.items():
-        add(app, name, command, context_settings=PASS_ON)
-    for name, command in {"logs": logs, "cp": copy, "console": console_, "forward": forward}.items():
-        add(app, name, command)
+    add(app, "exec", execute, context_settings=PASS_ON)
+    add(app, "ssh", ssh, context_settings=PASS_ON)
+    add(app, "logs", logs)
+    add(app, "cp", copy)
+    add(app, "podman", podman, context_settings=PASS_ON)
+    add(app, "console", console_)
+    add(app, "virsh", virsh, context_settings=PASS_ON)
+    add(app, "forward", forward)
 
 
 def _remote(places: LabPlaces, *words: str) -> list[str]:

@@ -229,7 +229,7 @@ def down(
     words = {"labs": ", ".join(gone), "lab": lab, "seconds": f"{seconds:.1f}"}
     if keep:
         done = say("down-kept" if gone else "down-not-running", **words)
-        console.line(f"{done} {say('go-on', command='labctl up')}")
+        console.line(f"{done} {say('go-on', command='labctl up' + ('' if every else lab_flag(lab)))}")
     elif gone:
         console.line(say("down-gone", **words))
     else:

@@ -25,8 +25,10 @@ UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
     group = typer.Typer(cls=Group, help="Keep a lab as it is now, and bring it back.", no_args_is_help=True)
-    for name, command in {"create": create, "list": list_, "restore": restore, "delete": delete}.items():
-        add(group, name, command)
+    add(group, "create", create)
+    add(group, "list", list_)
+    add(group, "restore", restore)
+    add(group, "delete", delete)
     app.add_typer(group, name="snapshot")
 
 
@@ -79,7 +81,9 @@ def list_(lab: LabOption = DEFAULT_LAB, as_json: JsonOption = False) -> int:
     if not found:
         console.line(say("snapshot-none", lab=lab, command=f"labctl snapshot create{lab_flag(lab)}"))
         return OK
-    rows = [[one.name, _age(one.age), copying.text(one.size), _of(one), _note(one)] for one in found]
+    rows = [
+        [one.name, _age(one.age), copying.text(one.size), _of(one), tongue.note(one.note)] for one in found
+    ]
     console.table(tongue.headings("snapshot", "age", "size", "of", "note"), rows)
     return OK
 
@@ -132,13 +136,6 @@ def _steps(what: str, lab: str, *, quiet: bool) -> console.Steps:
 def _of(one: Snapshot) -> str:
     quorum = say("quorate" if one.quorate else "no-quorum-now")
     return say("snapshot-of", count=len(one.nodes), quorum=quorum)
-
-
-def _note(one: Snapshot) -> str:
-    """What was noted; in the learner's language where labctl noted it."""
-    from labctl.lab.capture import BY_COURSE, BY_UP
-
-    return say(one.note) if one.note in (BY_UP, BY_COURSE) else one.note
 
 
 def _age(seconds: float) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from labctl import console
 from labctl.course.error_words import reword
 from labctl.course.error_words import reworded as words_of_error
-from labctl.course.lab_words import in_words, reason_in_words
+from labctl.course.lab_words import in_words, note_in_words, reason_in_words
 from labctl.course.lang import Lang, from_locale, known, last_asked
 from labctl.course.words import say as say_in
 from labctl.errors import LabError
@@ -77,6 +77,11 @@ def state(of: Literal["lab", "machine", "cluster"], word: str) -> str:
 def because(reason: str) -> str:
     """The lab's reason for a step."""
     return reason_in_words(_spoken, reason)
+
+
+def note(words: str) -> str:
+    """What was noted of a snapshot."""
+    return note_in_words(_spoken, words)
 
 
 def told(say_line: Callable[[str], None]) -> Callable[[str], None]:

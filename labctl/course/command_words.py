@@ -166,8 +166,6 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     "column-size": ("size", "크기"),
     "column-of": ("of", "내용"),
     "column-note": ("note", "메모"),
-    "made by labctl up": ("made by labctl up", "labctl up이 만듦"),
-    "made by labctl exercise": ("made by labctl exercise", "labctl exercise가 만듦"),
     "age-d": ("{count} d", "{count}일"),
     "age-h": ("{count} h", "{count}시간"),
     "age-min": ("{count} min", "{count}분"),

@@ -169,6 +169,10 @@ ERRORS: Final[dict[str, str]] = {
     "There was no room left to bring lab {lab} back to snapshot {name}; it is off.": (
         "공간이 모자라 {lab} 랩을 {name} 스냅샷으로 되돌리지 못했습니다. 랩은 꺼져 있습니다."
     ),
+    "There was no room left to make lab {lab} anew.": "공간이 모자라 {lab} 랩을 새로 만들지 못했습니다.",
+    "Its snapshots and the record of your progress are still there.": (
+        "스냅샷과 진행 기록은 그대로 남아 있습니다."
+    ),
     "The snapshot is whole, and the next call goes on from here.": (
         "스냅샷은 온전하며, 다시 실행하면 여기서부터 계속합니다."
     ),

@@ -194,6 +194,13 @@ LACKS: Final[dict[str, str]] = {
     ),
     "there is no {device} (modprobe {module})": "{device} 없음(modprobe {module})",
 }
+# What labctl notes of a snapshot that it takes by itself (labctl/lab/capture.py, labctl/course/session.py).
+NOTES: Final[dict[str, str]] = {
+    "made by labctl up": "labctl up이 만듦",
+    "made by labctl exercise": "labctl exercise가 만듦",
+    "the lab before the course": "실습을 시작하기 전의 랩",
+    "the start of {exercise}": "{exercise}의 시작 상태",
+}
 # A value of this name, in whatever line, is turned by this table.
 NESTED: Final[dict[str, dict[str, str]]] = {
     "because": REASONS,
@@ -214,6 +221,11 @@ def in_words(lang: Lang, line: str) -> str:
 def reason_in_words(lang: Lang, reason: str) -> str:
     """Why the lab does a step, or has the storage that it has, as the learner reads it."""
     return reason if lang == "en" else turned(reason, REASONS) or turned(reason, DRIVERS) or reason
+
+
+def note_in_words(lang: Lang, note: str) -> str:
+    """What was noted of a snapshot; as it is, when somebody else than labctl noted it."""
+    return note if lang == "en" else turned(note, NOTES) or note
 
 
 def turned(line: str, table: dict[str, str]) -> str:

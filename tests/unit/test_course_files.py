@@ -23,7 +23,6 @@ from labctl.course.variables import fill, unknown
 from labctl.course.words import PHRASES
 from labctl.engine.base import State
 from labctl.errors import BAD_FILE, USAGE, BadFile, UsageError
-from labctl.lab.capture import BY_COURSE, BY_UP
 from labctl.lab.status import LabState
 
 VARIABLES = variable_names()
@@ -98,7 +97,6 @@ def said_as_state() -> set[str]:
         *(f"stage-{name}" for name in re.findall(r"""during\("(\w+)"\)""", source)),
         *(f"age-{unit}" for unit in ("s", *(name for _, name in UNITS))),
         *(f"label-{name}" for name in LABELS),
-        *(BY_UP, BY_COURSE),
     }
 
 

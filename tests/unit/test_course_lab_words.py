@@ -6,8 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from labctl.course.lab_words import AWAITED, DRIVERS, LACKS, LINES, REASONS, SEEN, in_words, reason_in_words
+from labctl.course.lab_words import (
+    AWAITED,
+    DRIVERS,
+    LACKS,
+    LINES,
+    NOTES,
+    REASONS,
+    SEEN,
+    in_words,
+    note_in_words,
+    reason_in_words,
+)
 from labctl.course.lang import HANGUL
+from labctl.lab.capture import BY_COURSE, BY_UP
 
 LABCTL = Path(__file__).parents[2] / "labctl"
 # Who speaks while `up`, `down`, `snapshot` and the course are at work.
@@ -126,6 +138,15 @@ def test_what_a_driver_was_chosen_for_has_korean() -> None:
     assert chosen <= {bare(line) for line in DRIVERS}
     why = "the kernel's own cannot be had: the kernel has no x; the host has no iscsid"
     assert reason_in_words("ko", why) == "커널의 것을 쓸 수 없음: 커널에 x 없음; 호스트에 iscsid 없음"
+
+
+def test_what_labctl_notes_of_a_snapshot_has_korean() -> None:
+    assert {BY_UP, BY_COURSE, "the lab before the course", "the start of {}"} == {
+        bare(line) for line in NOTES
+    }
+    assert {"the lab before the course", "the start of {}"} <= strings("course/session")
+    assert note_in_words("ko", "the start of day1/names") == "day1/names의 시작 상태"
+    assert note_in_words("ko", "my own") == "my own"
 
 
 def test_what_was_last_seen_is_still_said() -> None:

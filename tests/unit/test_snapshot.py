@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -17,14 +18,16 @@ import pytest
 
 from labctl.bubble.guard import guard
 from labctl.errors import ActionFailed, BadFile, Busy, HostLacks, LabError, UsageError
-from labctl.lab import capture, copying, lock, record, restore, snapshot, swap
+from labctl.lab import capture, copying, lock, record, restore, snapshot, starts, swap
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
 from labctl.lab.plan import Until
 from labctl.lab.record import Record
+from labctl.lab.request import Request
 from labctl.lab.snapshot import META, TREE, Snapshot
 from labctl.lab.up import Progress
 from labctl.places import LabPlaces, lab_places
+from labctl.run import run
 from labctl.wait import wait_until
 
 NAME = "unit"
@@ -422,6 +425,89 @@ def test_a_snapshot_that_was_taken_away_meanwhile(
     assert "labctl down" in told.value.mend
     assert (places.storage / "diff" / "filler").exists(), "nothing is lost for nothing"
     assert state_of(places) != spoilt
+
+
+# -- made anew, because no snapshot of the start can be used ------------------------------------
+
+
+@pytest.fixture
+def made_anew(monkeypatch: pytest.MonkeyPatch, places: LabPlaces) -> list[Request]:
+    """What `up` is asked for, once the lab's folder is empty."""
+    asked: list[Request] = []
+
+    def up(request: Request, _: Progress) -> None:
+        assert [path.name for path in places.root.iterdir() if path.name in swap.content(places)] == [
+            "secrets"
+        ]
+        assert (places.secrets / "key").read_text() == "a secret"
+        asked.append(request)
+
+    monkeypatch.setattr(starts, "bring_up_held", up)
+    places.secrets.mkdir()
+    (places.secrets / "key").write_text("a secret")
+    return asked
+
+
+def test_a_start_without_a_snapshot_is_made_of_nothing(places: LabPlaces, made_anew: list[Request]) -> None:
+    assert starts.go_to(places, "nodes", Progress(say=quiet))
+    assert [(request.until, request.nodes) for request in made_anew] == [(Until.NODES, 4)]
+    assert swap.last(places)[0] == ""
+    assert (places.logs / "podman.log").exists()
+
+
+@root_only
+@pytest.mark.parametrize("fill", ["data", "entries"])
+def test_a_start_is_made_of_nothing_on_a_full_disk(
+    places: LabPlaces, made_anew: list[Request], fill: str
+) -> None:
+    """The lab lies on a small file system that a learner has filled; its snapshot is damaged."""
+    moved = places.root.with_name("moved")
+    places.root.rename(moved)
+    places.root.mkdir()
+    options = "mode=700,size=512k" if fill == "data" else "mode=700,nr_inodes=64"
+    run(["mount", "-t", "tmpfs", "-o", options, "small", places.root], timeout=10)
+    try:
+        copying.remove_tree(moved / "disks")
+        shutil.copytree(moved, places.root, dirs_exist_ok=True)
+        snapshot.folder(places, "fresh-nodes").mkdir(parents=True)
+        (snapshot.folder(places, "fresh-nodes") / META).write_text("{")
+        with contextlib.suppress(OSError), (places.storage / "filler").open("wb", buffering=0) as filler:
+            while fill == "data":
+                filler.write(b"x" * 1024)
+        with contextlib.suppress(OSError):
+            for number in range(64 if fill == "entries" else 0):
+                (places.storage / f"entry{number}").touch()
+        with pytest.raises(OSError, match="No space left"):
+            (places.root / "more").write_text("x" * 4096)
+        (places.root / "more").unlink(missing_ok=True)
+        assert starts.go_to(places, "nodes", Progress(say=quiet))
+        assert len(made_anew) == 1
+    finally:
+        run(["umount", places.root], timeout=10)
+
+
+@pytest.mark.parametrize("step", range(1, 12))
+@pytest.mark.usefixtures("made_anew")
+def test_a_lab_that_is_killed_while_it_is_cleared_is_cleared_by_the_next_call(
+    places: LabPlaces, step: int
+) -> None:
+    killed_at(step, CHANGES_AND_COPIES, lambda: swap.clear(places, ["secrets"]))
+    marked = (places.root / ".restore" / "marker").exists()
+    assert swap.finish_interrupted(places) == marked
+    if step > 1:
+        assert swap.content(places) == ["secrets"]
+    assert (places.secrets / "key").read_text() == "a secret"
+
+
+@pytest.mark.usefixtures("made_anew")
+def test_no_room_even_for_a_new_lab_is_told(places: LabPlaces, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(starts, "bring_up_held", full)
+    with pytest.raises(HostLacks, match="no room left to make lab unit anew") as told:
+        starts.go_to(places, "nodes", Progress(say=quiet))
+    assert "snapshot delete" in told.value.mend
 
 
 def test_the_last_restore_is_remembered_and_in_no_snapshot(lab: Lab, places: LabPlaces) -> None:

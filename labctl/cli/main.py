@@ -15,7 +15,7 @@ import typer.exceptions
 
 import labctl
 from labctl import console
-from labctl.cli import course, host, inside, life, look, snapshot, tongue
+from labctl.cli import course, host, inside, life, logs, look, snapshot, tongue
 from labctl.cli.helping import Group
 from labctl.errors import (
     BUG,
@@ -47,6 +47,7 @@ app = typer.Typer(
 life.register(app)
 look.register(app)
 inside.register(app)
+logs.register(app)
 host.register(app)
 snapshot.register(app)
 course.register(app)

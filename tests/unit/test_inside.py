@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from labctl.cli import inside
+from labctl.cli import inside, logs
 from labctl.cli.main import run
 from labctl.errors import FAILED, OK, USAGE
 from labctl.lab import bubble as lab_bubble
@@ -68,10 +68,11 @@ def lab(
 ) -> None:
     places = LabPlaces("default", tmp_path)
     found = load_lab("default", nodes=2, environment={}).with_mode(request.param)
-    monkeypatch.setattr(inside, "require_root", lambda _: None)
-    monkeypatch.setattr(inside, "require_lab", lambda _: places)
-    monkeypatch.setattr(inside, "require_running", lambda _: (places, Bubble()))
-    monkeypatch.setattr(inside, "known_lab", lambda _: found)
+    monkeypatch.setattr(logs, "require_lab", lambda _: places)
+    for module in (inside, logs):
+        monkeypatch.setattr(module, "require_root", lambda _: None)
+        monkeypatch.setattr(module, "require_running", lambda _: (places, Bubble()))
+        monkeypatch.setattr(module, "known_lab", lambda _: found)
     monkeypatch.setattr(lab_bubble, "engine", lambda *_: engine)
 
 

@@ -90,6 +90,7 @@ def _machine_words(lab: Lab, pace: Pace) -> dict[str, str]:
     return {
         **{f"disk.{disk.name}": saveconfig.stable_path(lab, disk.name) for disk in lab.storage.disks},
         "pace.operation": str(operation),
+        "pace.start": str(pace.operation_seconds(120)),
         "pace.watchdog": str(watchdog),
         "pace.msgwait": str(2 * watchdog),
         "pace.grace": str(min(90, pace.operation_seconds(10))),

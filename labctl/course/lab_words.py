@@ -39,6 +39,9 @@ LINES: Final[dict[str, str]] = {
         "pcsd는 뒤에서 시작됩니다. labctl validate가 기다려 줍니다"
     ),
     "{reason} It is made anew.": "시작 상태의 스냅샷을 쓸 수 없어 새로 만듭니다: {reason}",
+    "there is no snapshot of this start: it is made now, and later a restore away": (
+        "이 시작 상태의 스냅샷이 없어 지금 만듭니다. 다음부터는 바로 복원됩니다"
+    ),
     "it is not kept anew: {reason}": "새로 보관하지 못했습니다: {reason}",
     "building the node image; this happens once": "노드 이미지를 만드는 중입니다. 한 번만 필요합니다",
     "keeping this state, so that it is a restore away": (

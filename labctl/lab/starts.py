@@ -43,6 +43,8 @@ def go_to(places: LabPlaces, start: str, progress: Progress, *, patience: float 
         except (BadFile, UsageError) as error:  # damaged, or the lab's description has changed since
             progress.say(f"{error.message} It is made anew.")
             snapshot.delete(places, [name], say=progress.say, patience=patience)
+    else:
+        progress.say("there is no snapshot of this start: it is made now, and later a restore away")
     what = f"labctl exercise --lab {places.lab}"
     with lock.held(places.lab, what, patience=patience, on_wait=progress.say):
         _make(places, STARTS[start], progress)
@@ -74,11 +76,19 @@ def _keep_with_pcsd(places: LabPlaces, name: str, progress: Progress, patience: 
 def _make(places: LabPlaces, until: Until, progress: Progress) -> None:
     """Empty the lab's folder of all but its secrets, and bring the lab up to there as from nothing.
 
-    On a full disk, too: what fills it goes, unless that is something else than the lab.
+    On a full disk, too: what fills it goes, unless that is something else than the lab. Machines of a
+    cloud image are made of it again. Raises UsageError, BadFile (the image's file), and then nothing is
+    lost; HostLacks, and what bring_up() raises.
     """
     known = record.load(places.record, places.lab)
     if known is None:
         raise UsageError(f"Lab {places.lab} never came up.", mend=f"labctl up --lab {places.lab}")
+    ground = machines.load(places)
+    image = Path(ground.source) if ground and ground.source else None
+    if image is not None:
+        from labctl.image.cloud_file import look
+
+        look(image)  # before anything goes: without its file the lab could not be made
     freeze.thaw_if_left(places)
     snapshot.clear_leftovers(places)
     swap.finish_interrupted(places)
@@ -91,6 +101,7 @@ def _make(places: LabPlaces, until: Until, progress: Progress) -> None:
         nodes=known.nodes,
         family=known.family,
         mode=known.mode,
+        vm_image=image,
         storage=known.storage or None,
         until=until,
     )

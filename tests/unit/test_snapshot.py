@@ -18,7 +18,7 @@ import pytest
 
 from labctl.bubble.guard import guard
 from labctl.errors import ActionFailed, BadFile, Busy, HostLacks, LabError, UsageError
-from labctl.lab import capture, copying, lock, record, restore, snapshot, starts, swap
+from labctl.lab import capture, copying, lock, machines, record, restore, snapshot, starts, swap
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
 from labctl.lab.plan import Until
@@ -484,6 +484,20 @@ def test_a_start_is_made_of_nothing_on_a_full_disk(
         assert len(made_anew) == 1
     finally:
         run(["umount", places.root], timeout=10)
+
+
+def test_machines_of_a_cloud_image_are_made_of_it_again(
+    places: LabPlaces, made_anew: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "image.qcow2"
+    monkeypatch.setattr(machines, "load", lambda _: SimpleNamespace(source=str(file)))
+    before = state_of(places)
+    with pytest.raises(UsageError, match="There is no file"):
+        starts.go_to(places, "nodes", Progress(say=quiet))
+    assert state_of(places) == before, "nothing is lost for nothing"
+    monkeypatch.setattr("labctl.image.cloud_file.look", lambda _: None)
+    starts.go_to(places, "nodes", Progress(say=quiet))
+    assert [request.vm_image for request in made_anew] == [file]
 
 
 @pytest.mark.parametrize("step", range(1, 12))

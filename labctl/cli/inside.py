@@ -146,17 +146,17 @@ def copy(
     require_root("cp")
     places, bubble = require_running(lab)
     known = known_lab(places)
-    plain, remote = [], []
+    plain, by_ssh = [], []
     for end in (source, target):
         name, colon, path = end.partition(":")
         inside = bool(colon) and "/" not in name
         plain.append(f"{known.node(name).name}:{path}" if inside else end)
-        remote.append(f"{root_at(known, known.node(name))}:{path}" if inside else str(Path(end).absolute()))
+        by_ssh.append(f"{root_at(known, known.node(name))}:{path}" if inside else str(Path(end).absolute()))
     if all(":" not in end for end in plain):
         raise UsageError("Neither end is in a node.", mend="labctl cp FILE node1:/root/")
     if known.has_machines:
         # Between two nodes the bytes go through here; the nodes need not trust each other.
-        words = ["scp", "-3", "-r", "-p", *ssh_options(places), *remote]
+        words = ["scp", "-3", "-r", "-p", *ssh_options(places), *by_ssh]
         return run.attach([*bubble.enter("--net"), *words])
     return run.attach(remote(places, "cp", *plain))
 

@@ -151,6 +151,22 @@ def test_a_container_that_is_off_is_told_how_to_be_switched_on(
 
 
 @pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize("lab", ["container"], indirect=True)
+def test_files_of_a_container_are_copied_by_podman(monkeypatch: pytest.MonkeyPatch) -> None:
+    played = programs(monkeypatch, ssh=False)
+    assert run(["cp", "node1:/etc/hosts", "x"]) == 7
+    assert played.attached[0][-3:] == ("cp", "node1:/etc/hosts", "x")
+
+
+@pytest.mark.usefixtures("lab")
+def test_files_of_a_machine_are_copied_by_scp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    played = programs(monkeypatch, ssh=True)
+    monkeypatch.setattr("labctl.cluster.secrets.ssh_key_file", lambda _: tmp_path / "key")
+    assert run(["cp", "node1:/etc/hosts", "node2:/tmp/x"]) == 7
+    assert played.attached[0][-2:] == ("root@192.168.90.110:/etc/hosts", "root@192.168.90.120:/tmp/x")
+
+
+@pytest.mark.usefixtures("lab")
 def test_the_target_has_a_console_and_logs(
     monkeypatch: pytest.MonkeyPatch, engine: FakeEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:

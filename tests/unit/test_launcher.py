@@ -216,12 +216,14 @@ def test_becomes_root_with_settings_and_words(clone: Clone, by: str) -> None:
     tell = 'printf "%s\\n" "$PWD" "$LABCTL_STATE" "$PIP_INDEX_URL" "$LANG" "$@"'
     clone.lab("--version")
     (clone.venv / "bin/labctl").write_text(f"#!/bin/sh\n{tell}\n")
-    settings = {
-        "LABCTL_STATE": "/var/x y$",
-        "PIP_INDEX_URL": "https://index.example/it's",
-        "LANG": "ko_KR.UTF-8",
-    }
-    result = clone.lab("up", "a b", cwd=clone.base, **settings)
+    result = clone.lab(
+        "up",
+        "a b",
+        cwd=clone.base,
+        LABCTL_STATE="/var/x y$",
+        PIP_INDEX_URL="https://index.example/it's",
+        LANG="ko_KR.UTF-8",
+    )
     assert result.stdout.splitlines() == [
         str(clone.base), "/var/x y$", "https://index.example/it's", "ko_KR.UTF-8", "up", "a b",
     ]  # fmt: skip

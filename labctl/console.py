@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -27,8 +27,14 @@ _out = Console(highlight=False, soft_wrap=True, emoji=False)
 _err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 MARKS = {"passed": ("✔", "green"), "failed": ("✘", "red"), "skipped": ("-", "yellow")}
-GOOD = frozenset({"on", "up", "online", "yes", "started", "enabled", "running"})
-BAD = frozenset({"off", "offline", "missing", "frozen", "no", "disabled", "unclean", "degraded", "failed"})
+# What stands before an error, the command that mends it, and a warning; label() puts other words there.
+LABELS = {"error": "error: ", "mend": "mend:  ", "warning": "warning: "}
+
+GOOD = frozenset({"on", "up", "online", "yes", "started", "enabled", "running", "켜짐", "온라인"})
+BAD = frozenset(
+    {"off", "offline", "missing", "frozen", "no", "disabled", "unclean", "degraded", "failed",
+     "꺼짐", "오프라인", "없음", "멈춤", "실패"}
+)  # fmt: skip
 
 
 def line(text: str) -> None:
@@ -56,17 +62,22 @@ def note(text: str) -> None:
     _err.print(Text(text, style="dim"))
 
 
+def label(words: Mapping[str, str]) -> None:
+    """From here on put these words before errors, mends and warnings."""
+    LABELS.update(words)
+
+
 def warning(text: str) -> None:
-    _err.print(Text.assemble(("warning: ", "yellow"), text))
+    _err.print(Text.assemble((LABELS["warning"], "yellow"), text))
 
 
 def error(problem: LabError) -> None:
     """What happened, what is known, and the command that mends it."""
-    _err.print(Text.assemble(("error: ", "bold red"), problem.message))
+    _err.print(Text.assemble((LABELS["error"], "bold red"), problem.message))
     if problem.details:
         _err.print(Text(problem.details, style="dim"))
     if problem.mend:
-        _err.print(Text.assemble(("mend:  ", "bold green"), command(problem.mend)))
+        _err.print(Text.assemble((LABELS["mend"], "bold green"), command(problem.mend)))
 
 
 def bug(text: str) -> None:

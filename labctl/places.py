@@ -111,6 +111,11 @@ class LabPlaces:
         return self.root / "log"
 
     @property
+    def course(self) -> Path:
+        """What the learner has done; among the logs, which no snapshot brings back."""
+        return self.logs / "course.json"
+
+    @property
     def ready(self) -> Path:
         return self.root / "ready.json"
 

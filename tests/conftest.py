@@ -13,7 +13,12 @@ SKIP = "LABCTL_SKIP_LAB_TESTS"
 
 
 def pytest_configure() -> None:
-    """A shell that starts us in the background has SIGINT ignored, which what tests start would inherit."""
+    """What tests start would inherit the language of who runs them, and tests read English.
+
+    A shell that starts us in the background has SIGINT ignored, which would be inherited, too.
+    """
+    os.environ["LC_ALL"] = "C.UTF-8"
+    os.environ.pop("LABCTL_LANG", None)
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

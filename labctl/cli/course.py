@@ -15,7 +15,6 @@ from labctl.cli.course_open import (
     LangOption,
     active_of,
     course_of,
-    for_a_learner,
     open_record,
 )
 from labctl.cli.frame import (
@@ -27,14 +26,15 @@ from labctl.cli.frame import (
     require_root,
     require_running,
 )
+from labctl.cli.helping import add
 from labctl.errors import OK, BadFile, UsageError
 from labctl.places import DEFAULT_LAB, LabPlaces, lab_flag, lab_places
 
 if TYPE_CHECKING:
     from labctl.course.catalog import Course
     from labctl.course.form import Exercise
+    from labctl.course.lang import Lang
     from labctl.course.progress import Progress
-    from labctl.course.text import Lang
     from labctl.lab.model import Lab
 
 LIST, LINT = "list", "lint"
@@ -45,7 +45,7 @@ def register(app: typer.Typer) -> None:
     from labctl.cli import course_results
 
     for command in (exercise, hint, solve, finish, guide):
-        app.command(command.__name__)(for_a_learner(command))
+        add(app, command.__name__, command)
     course_results.register(app)
 
 

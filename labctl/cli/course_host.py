@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from labctl import run
 from labctl.course.lab_words import in_words
+from labctl.course.lang import Lang
 from labctl.course.place import Place
-from labctl.course.text import Lang
 from labctl.course.variables import of_lab
 from labctl.engine.base import Engine
 from labctl.errors import BadFile
@@ -90,6 +90,7 @@ def _machine_words(lab: Lab, pace: Pace) -> dict[str, str]:
     return {
         **{f"disk.{disk.name}": saveconfig.stable_path(lab, disk.name) for disk in lab.storage.disks},
         "pace.operation": str(operation),
+        "pace.start": str(pace.operation_seconds(120)),
         "pace.watchdog": str(watchdog),
         "pace.msgwait": str(2 * watchdog),
         "pace.grace": str(min(90, pace.operation_seconds(10))),

@@ -1,59 +1,32 @@
-"""What the course's commands begin with: the record, the language, the exercises; errors in that language."""
+"""What the course's commands begin with: the record, the language, the exercises."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from labctl import console
-from labctl.errors import LabError, UsageError
-from labctl.places import LabPlaces, lab_flag, lab_places
+from labctl.cli.tongue import ENVIRONMENT
+from labctl.errors import UsageError
+from labctl.places import LabPlaces, lab_flag
 
 if TYPE_CHECKING:
     from labctl.course.catalog import Course
     from labctl.course.form import Exercise
+    from labctl.course.lang import Lang
     from labctl.course.progress import Progress
-    from labctl.course.text import Lang
 
 LangOption = Annotated[
     str | None,
-    typer.Option("--lang", envvar="LABCTL_LANG", help="en or ko; else the last one, else the locale's."),
+    typer.Option("--lang", envvar=ENVIRONMENT, help="en or ko; else the last one, else the locale's."),
 ]
 CourseOption = Annotated[
     list[Path] | None,
     typer.Option("--course", metavar="DIR", envvar="LABCTL_COURSE", help="A folder with more exercises."),
 ]
-
-
-def for_a_learner(command: Callable[..., int]) -> Callable[..., int]:
-    """The command, its errors told in the learner's language."""
-
-    @functools.wraps(command)
-    def wrapped(**given: Any) -> int:
-        try:
-            return command(**given)
-        except LabError as error:
-            from labctl.course.error_words import reword
-
-            reword(error, _language(given.get("lab"), given.get("lang")))
-            raise
-
-    return wrapped
-
-
-def _language(lab: str | None, chosen: str | None) -> Lang:
-    """The language as open_record() finds it, whatever is wrong with the lab, its record or the option."""
-    from labctl.course.text import LANGS
-
-    with suppress(LabError, OSError):
-        places = lab_places(lab) if lab else None
-        return open_record(places if places and places.root.is_dir() else None, chosen)[1]
-    return open_record(None, chosen if chosen in LANGS else None)[1]
 
 
 def open_record(places: LabPlaces | None, chosen: str | None) -> tuple[Progress, Lang]:
@@ -62,7 +35,7 @@ def open_record(places: LabPlaces | None, chosen: str | None) -> tuple[Progress,
     A damaged record is kept aside, and that is told. Raises UsageError for an unknown language.
     """
     from labctl.course import progress
-    from labctl.course.text import LANGS, from_locale
+    from labctl.course.lang import LANGS, from_locale
     from labctl.course.words import say
 
     if chosen not in (None, *LANGS):

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from labctl.course.catalog import Course
     from labctl.course.choose import Choice
     from labctl.course.form import Exercise, Silent
+    from labctl.course.lang import Lang
     from labctl.course.place import Place
     from labctl.course.progress import Progress
     from labctl.course.steps import Done
-    from labctl.course.text import Lang
     from labctl.lab.model import Lab
 
 COMMAND = re.compile(r"`(labctl [^`]*)`")

@@ -12,6 +12,7 @@ from labctl import console
 from labctl.cli import course_open as front
 from labctl.cli import course_print as printed
 from labctl.cli.frame import JsonOption, LabOption, known_lab, require_lab, require_root, require_running
+from labctl.cli.helping import add
 from labctl.errors import FAILED, OK, UsageError, is_full
 from labctl.places import DEFAULT_LAB, lab_flag
 
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from labctl.checks.result import CheckResult
     from labctl.course.catalog import Course
     from labctl.course.form import Exercise
+    from labctl.course.lang import Lang
     from labctl.course.place import Place
     from labctl.course.progress import Progress
-    from labctl.course.text import Lang
     from labctl.places import LabPlaces
 
 WATCH_SECONDS = 1.0
@@ -29,8 +30,8 @@ WATCH_SECONDS = 1.0
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    app.command("check")(front.for_a_learner(check))
-    app.command("progress")(front.for_a_learner(progress))
+    add(app, "check", check)
+    add(app, "progress", progress)
 
 
 def check(

@@ -8,6 +8,7 @@ import typer
 
 from labctl import console
 from labctl.cli.frame import JsonOption, require_root
+from labctl.cli.helping import add
 from labctl.errors import HOST_LACKS, OK, UsageError
 from labctl.places import image_store, labs_root, state_root
 
@@ -19,10 +20,8 @@ SHELLS = ("bash", "zsh", "fish", "powershell")
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    app.command("doctor")(doctor)
-    app.command("build")(build)
-    app.command("schema")(schema)
-    app.command("completion")(completion)
+    for command in (doctor, build, schema, completion):
+        add(app, command.__name__, command)
 
 
 def doctor(

@@ -10,7 +10,10 @@ from typing import Annotated, Any
 import typer
 
 from labctl import console
+from labctl.cli import tongue
 from labctl.cli.frame import FileOption, JsonOption, LabOption, WaitOption, require_root
+from labctl.cli.helping import add
+from labctl.cli.tongue import say
 from labctl.errors import OK, BadFile, LabError, UsageError
 from labctl.lab.plan import Until
 from labctl.places import DEFAULT_LAB, lab_flag, lab_places
@@ -18,8 +21,8 @@ from labctl.places import DEFAULT_LAB, lab_flag, lab_places
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    app.command("up")(up)
-    app.command("down")(down)
+    add(app, "up", up)
+    add(app, "down", down)
 
 
 def up(
@@ -80,7 +83,7 @@ def up(
     """Build what is missing, start the nodes, form the cluster. Again and again: it heals."""
     require_root("up")
     from labctl.lab.request import Request
-    from labctl.lab.up import Progress, bring_up
+    from labctl.lab.up import bring_up
 
     _one_of("mode", mode, ("container", "vm"))
     _one_of("family", family, ("auto", "centos", "debian"))
@@ -102,30 +105,30 @@ def up(
     )
     _require_programs()
     fresh = not lab_places(lab).root.exists()
-    with console.Steps(f"labctl up, lab {lab}") as steps:
+    with console.Steps(say("steps", command="labctl up", lab=lab)) as steps:
         try:
-            outcome = bring_up(request, Progress(say=steps.say, stage=steps.stage))
+            outcome = bring_up(request, tongue.progress(steps))
         except LabError:
             if fresh and not keep_on_error and not dry_run:
                 from labctl.lab.down import take_down
 
-                take_down(lab, say=steps.say)
+                take_down(lab, say=tongue.told(steps.say))
             raise
     if as_json:
         console.document(outcome.document())
         return OK
     if dry_run:
         for action in outcome.actions:
-            console.line(f"{action.do.value:14} {action.node:8} {action.reason}")
+            console.line(f"{action.do.value:14} {action.node:8} {tongue.because(action.reason)}")
         if not outcome.actions:
-            console.line("Nothing to do.")
+            console.line(say("nothing-to-do"))
         return OK
     if not outcome.actions:
-        console.line(f"Lab {lab} is up; nothing to do ({outcome.seconds:.1f} s).")
+        console.line(say("up-already", lab=lab, seconds=f"{outcome.seconds:.1f}"))
         return OK
     for port, asked, address, inside in outcome.forwards:
         if port != asked:
-            console.note(f"Port {asked} of 127.0.0.1 is taken; {address}:{inside} is at {port}.")
+            console.note(say("port-taken", asked=asked, address=address, inside=inside, port=port))
     _summary(outcome.lab, outcome.seconds, outcome.forwards, lab, request.until)
     return OK
 
@@ -147,8 +150,8 @@ def as_far_as_the_exercise(lab: str) -> Until:
         active = progress.load(places).active
     if not active:
         return Until.ALL
-    whole = console.command(f"labctl up --until all{lab_flag(lab)}")
-    console.note(f"Exercise {active} is under way, so only as far as its start: {before.until}. All: {whole}")
+    whole = f"labctl up --until all{lab_flag(lab)}"
+    console.note(say("as-far-as", active=active, until=before.until, whole=whole))
     return Until(before.until)
 
 
@@ -178,28 +181,23 @@ def _require_programs() -> None:
 def _summary(
     lab: Any, seconds: float, forwards: tuple[tuple[int, int, str, int], ...], name: str, until: Until
 ) -> None:
-
-    def tell(text: str) -> None:
-        console.line(console.command(text))
-
-    console.heading(f"Lab {name} is up: {len(lab.nodes)} nodes ({lab.family}) in {seconds:.1f} s.")
-    first = lab.nodes[0].name
+    flag, first = lab_flag(name), lab.nodes[0].name
+    taken = f"{seconds:.1f}"
+    console.heading(say("up-done", lab=name, count=len(lab.nodes), family=lab.family, seconds=taken))
     if until is Until.NODES:
-        tell(f"The nodes run. The cluster is yours to make, or: labctl up --until all{lab_flag(name)}")
+        console.line(say("up-nodes", whole=f"labctl up --until all{flag}"))
     else:
-        fencing = "fencing on" if lab.fencing.enabled else "no fencing"
-        tell(f"Cluster {lab.cluster.name}: quorate, {fencing}, one BMC per node.")
-    tell(f"  get in      labctl ssh {first}{lab_flag(name)}")
+        fencing = say("fencing-on" if lab.fencing.enabled else "fencing-off")
+        console.line(say("up-cluster", name=lab.cluster.name, fencing=fencing))
+    console.line(say("up-get-in", command=f"labctl ssh {first}{flag}"))
     for port, _, _, inside in forwards:
         if inside == 2224:
-            tell(
-                f"  pcsd        https://127.0.0.1:{port}   (hacluster, {lab.credentials.hacluster_password})"
-            )
-    tell(f"  look        labctl status{lab_flag(name)}   ·   labctl validate{lab_flag(name)}")
+            console.line(say("up-pcsd", port=port, password=lab.credentials.hacluster_password))
+    console.line(say("up-look", status=f"labctl status{flag}", validate=f"labctl validate{flag}"))
     if until is not Until.NODES:
-        tell(f"  try         labctl exec {first}{lab_flag(name)} -- pcs status")
-        tell(f"  learn       labctl exercise day1{lab_flag(name)}")
-    tell(f"  clear away  labctl down{lab_flag(name)}")
+        console.line(say("up-try", command=f"labctl exec {first}{flag} -- pcs status"))
+        console.line(say("up-learn", command=f"labctl exercise day1{flag}"))
+    console.line(say("up-clear", command=f"labctl down{flag}"))
 
 
 def down(
@@ -222,16 +220,18 @@ def down(
     with console.Steps("labctl down", quiet=as_json) as steps:
         for name in names:
             steps.stage(name)
-            if (switch_off if keep else take_down)(name, say=steps.say, patience=wait):
-                gone.append(name)
+            ended = (switch_off if keep else take_down)(name, say=tongue.told(steps.say), patience=wait)
+            gone += [name] if ended else []
     seconds = time.monotonic() - began
     if as_json:
         console.document({"switched_off" if keep else "removed": gone, "seconds": round(seconds, 3)})
-    elif keep:
-        told = f"Lab {', '.join(gone)} is off ({seconds:.1f} s)." if gone else f"Lab {lab} does not run."
-        console.line(f"{told} Go on: " + console.command("labctl up"))
+        return OK
+    words = {"labs": ", ".join(gone), "lab": lab, "seconds": f"{seconds:.1f}"}
+    if keep:
+        done = say("down-kept" if gone else "down-not-running", **words)
+        console.line(f"{done} {say('go-on', command='labctl up' + ('' if every else lab_flag(lab)))}")
     elif gone:
-        console.line(f"Lab {', '.join(gone)} is gone ({seconds:.1f} s).")
+        console.line(say("down-gone", **words))
     else:
-        console.line("There was no lab to remove." if every else f"There is no lab {lab}; nothing to do.")
+        console.line(say("down-none" if every else "down-no-lab", **words))
     return OK

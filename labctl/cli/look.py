@@ -11,19 +11,22 @@ import typer
 
 from labctl import console
 from labctl.bubble import start as bubble
+from labctl.cli import tongue
 from labctl.cli.frame import JsonOption, LabOption, known_lab, require_lab, require_root, require_running
+from labctl.cli.helping import add
+from labctl.cli.tongue import say
 from labctl.errors import FAILED, OK, LabError
 from labctl.lab.plan import Until
 from labctl.places import DEFAULT_LAB, LabPlaces, lab_places
 
 WATCH_SECONDS = 2.0
+UNREADABLE = "damaged or another version's"  # what `ls --json` says of the version of such a lab
 
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    app.command("status")(status)
-    app.command("ls")(ls)
-    app.command("validate")(validate)
+    for command in (status, ls, validate):
+        add(app, command.__name__, command)
 
 
 def status(
@@ -38,7 +41,7 @@ def status(
         with console.watch() as show:
             while True:
                 document = _status(places, lab)
-                show(*_node_table(document), _headline(document))
+                show(*_node_table(document), "\n".join([_headline(document), *_planned(document)]))
                 time.sleep(WATCH_SECONDS)  # a pace for the reader, not a wait for anything
     document = _status(places, lab)
     if as_json:
@@ -47,24 +50,14 @@ def status(
     console.heading(_headline(document))
     columns, rows = _node_table(document)
     console.table(columns, rows)
-    resources = document["cluster"]["resources"]
-    if resources:
-        console.table(
-            ["resource", "agent", "state", "on"],
-            [
-                [
-                    each["id"],
-                    each["agent"],
-                    "failed" if each["failed"] else each["role"],
-                    _short(each["nodes"]),
-                ]
-                for each in resources
-            ],
-        )
+    for text in _planned(document):
+        console.line(text)
+    if resources := document["cluster"]["resources"]:
+        console.table(*_resource_table(resources))
     for text in _storage_lines(document):
         console.line(text)
     for port, _, address, inside in bubble.forwards(places) if document["state"] != "stopped" else ():
-        console.line(f"from this host: 127.0.0.1:{port} leads to {address}:{inside}")
+        console.line(say("from-host", port=port, address=address, inside=inside))
     return OK
 
 
@@ -101,33 +94,39 @@ def _until(places: LabPlaces) -> Until:
 def _storage_lines(document: dict[str, Any]) -> list[str]:
     storage = document["storage"]
     if storage["driver"] is None:
-        return [f"shared disks: none ({storage['reason']})"] if storage.get("reason") else []
+        return [say("no-disks", reason=tongue.because(storage["reason"]))] if storage.get("reason") else []
     target = storage["target"]
     lines = [
-        f"shared disks: {target['iqn']} at {target['portal']}"
-        + ("" if target["answers"] else ", does not answer"),
-        f"  by {storage['driver']}: {storage['reason']}",
+        say("disks-at" if target["answers"] else "disks-silent", iqn=target["iqn"], portal=target["portal"]),
+        say("disks-by", driver=storage["driver"], reason=tongue.because(storage["reason"])),
     ]
     absent = [each["node"] for each in storage["sessions"] if not each["logged_in"]]
     count = len(storage["sessions"])
-    lines.append(
-        f"  {count - len(absent)} of {count} nodes logged in"
-        + (f"; not {', '.join(absent)}" if absent else "")
-    )
+    words = {"there": count - len(absent), "count": count, "absent": ", ".join(absent)}
+    lines.append(say("logged-in-not" if absent else "logged-in", **words))
     for disk in storage["disks"]:
-        where = "all nodes" if len(disk["nodes"]) == count else _short(disk["nodes"]) or "no node"
-        lines.append(f"  {disk['name']}  {disk['size'] // 2**20} MiB  {disk['wwn'] or '-'}  on {where}")
+        everywhere = len(disk["nodes"]) == count
+        where = say("everywhere") if everywhere else _short(disk["nodes"]) or say("no-node")
+        wwn = disk["wwn"] or "-"
+        lines.append(say("disk", name=disk["name"], size=disk["size"] // 2**20, wwn=wwn, where=where))
     return lines
 
 
 def _headline(document: dict[str, Any]) -> str:
-    cluster = document["cluster"]
+    cluster, state = document["cluster"], tongue.state("lab", document["state"])
+    lab = say("headline", lab=document["lab"], family=document["family"], state=state)
     if document["state"] in ("stopped", "absent", "nodes"):
-        return f"Lab {document['lab']} ({document['family']}): {document['state']}"
-    quorum = "quorate" if cluster["quorate"] else "no quorum"
-    return (
-        f"Lab {document['lab']} ({document['family']}): {document['state']} · cluster {cluster['name']}, "
-        f"{quorum}, DC {cluster['dc'] or 'none'}, fencing {cluster['fencing']}"
+        return lab
+    if cluster["found"] is None:  # what is planned is not what is there
+        unknown = "headline-silent" if cluster["configured"] is None else "headline-no-cluster"
+        return say("headline-cluster-off" if cluster["configured"] else unknown, lab=lab)
+    return say(
+        "headline-cluster",
+        lab=lab,
+        name=cluster["found"],
+        quorum=say("quorate" if cluster["quorate"] else "no-quorum-now"),
+        dc=cluster["dc"] or say("no-dc-now"),
+        fencing=tongue.state("cluster", cluster["fencing"]),
     )
 
 
@@ -139,11 +138,30 @@ def _node_table(document: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
     online = set(document["cluster"]["online"])
     rows = []
     for node in document["nodes"]:
-        member = "online" if online & {node["name"], node.get("hostname", "")} else "offline"
-        addresses = node["addresses"]
-        shown = addresses.values() if isinstance(addresses, dict) else addresses
-        rows.append([node["name"], node["state"], member, "  ".join(str(a) for a in shown)])
-    return ["node", "machine", "cluster", "addresses"], rows
+        member = "online" if online & {node["name"], node["hostname"]} else "offline"
+        in_cluster = "-" if document["cluster"]["configured"] is False else tongue.state("cluster", member)
+        addresses = [
+            address if node["addresses_set"][network] else f"({address})"
+            for network, address in node["addresses"].items()
+        ]
+        rows.append([node["name"], tongue.state("machine", node["state"]), in_cluster, "  ".join(addresses)])
+    return tongue.headings("node", "machine", "cluster", "addresses"), rows
+
+
+def _planned(document: dict[str, Any]) -> list[str]:
+    """What brackets mean, when there are any in the table of nodes."""
+    everywhere = all(all(node["addresses_set"].values()) for node in document["nodes"])
+    return [] if everywhere else [say("planned")]
+
+
+def _resource_table(resources: Sequence[dict[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """A role is Pacemaker's own word, as pcs shows it, too."""
+    failed = tongue.state("cluster", "failed")
+    rows = [
+        [each["id"], each["agent"], failed if each["failed"] else each["role"], _short(each["nodes"])]
+        for each in resources
+    ]
+    return tongue.headings("resource", "agent", "state", "on"), rows
 
 
 def ls(as_json: JsonOption = False) -> int:
@@ -159,7 +177,7 @@ def ls(as_json: JsonOption = False) -> int:
             known = record.load(places.record, name)
             made, nodes, family = (known.version, known.nodes, known.family) if known else ("?", 0, "?")
         except LabError:
-            made, nodes, family = "damaged or another version's", 0, "?"
+            made, nodes, family = UNREADABLE, 0, "?"
         running = bubble.find(places) is not None
         found.append(
             {
@@ -174,20 +192,20 @@ def ls(as_json: JsonOption = False) -> int:
     if as_json:
         console.document({"labs": found})
     elif not found:
-        console.line(console.command("No lab. Make one: labctl up"))
+        console.line(say("no-lab", command="labctl up"))
     else:
         rows = [
             [
                 each["lab"],
-                each["state"],
+                tongue.state("lab", each["state"]),
                 str(each["nodes"]),
                 each["family"],
                 " ".join(f"127.0.0.1:{port}" for port in each["ports"]),
-                each["version"],
+                say("lab-unreadable") if each["version"] == UNREADABLE else each["version"],
             ]
             for each in found
         ]
-        console.table(["lab", "state", "nodes", "family", "pcsd", "made by"], rows)
+        console.table(tongue.headings("lab", "state", "nodes", "family", "pcsd", "made-by"), rows)
     return OK
 
 

@@ -15,7 +15,8 @@ import typer.exceptions
 
 import labctl
 from labctl import console
-from labctl.cli import course, host, inside, life, look, snapshot
+from labctl.cli import course, host, inside, life, logs, look, snapshot, tongue
+from labctl.cli.helping import Group
 from labctl.errors import (
     BUG,
     INTERRUPTED,
@@ -36,6 +37,7 @@ _asked_to_stop = threading.Event()
 
 app = typer.Typer(
     name="labctl",
+    cls=Group,
     help="A real high-availability cluster lab from one command.",
     no_args_is_help=True,
     add_completion=True,
@@ -45,6 +47,7 @@ app = typer.Typer(
 life.register(app)
 look.register(app)
 inside.register(app)
+logs.register(app)
 host.register(app)
 snapshot.register(app)
 course.register(app)
@@ -91,6 +94,7 @@ def _interrupt(*_: object) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run labctl with these arguments; the exit code. Never raises."""
+    tongue.speak()
     try:
         result: object = app(args=arguments, prog_name="labctl", standalone_mode=False)
         if result == INTERRUPTED and _asked_to_stop.is_set():
@@ -100,7 +104,7 @@ def run(arguments: list[str]) -> int:
         return asked.exit_code
     except typer.exceptions.TyperException as error:
         if message := error.format_message():  # none after the help that a group prints without a word
-            console.error(UsageError(message, mend="labctl --help"))
+            tongue.error(UsageError(message, mend="labctl --help"))
         return USAGE
     except (KeyboardInterrupt, typer.Abort):
         _interrupted(arguments)
@@ -111,13 +115,13 @@ def run(arguments: list[str]) -> int:
     except LabError as error:
         if os.environ.get("LABCTL_DEBUG"):
             console.bug(traceback.format_exc())
-        console.error(error)
+        tongue.error(error)
         return exit_code(error)
     except OSError as error:
         known = _from_os(error)
         if known is None:
             return _bug(error)
-        console.error(known)
+        tongue.error(known)
         return exit_code(known)
     except Exception as error:  # noqa: BLE001 (the one place where a bug becomes exit code 70)
         return _bug(error)
@@ -140,19 +144,14 @@ def _from_os(error: OSError) -> LabError | None:
 
 def _bug(error: Exception) -> int:
     console.bug(traceback.format_exc())
-    console.bug(
-        f"This is a bug in labctl ({type(error).__name__}). Please report the lines above, the command, "
-        "and what `labctl doctor --json` prints."
-    )
+    console.bug(tongue.say("bug", kind=type(error).__name__))
     return BUG
 
 
 def how_to_go_on(arguments: list[str]) -> str:
     """What is told when a command was interrupted: the way on where it may have left something half made."""
     command = next((word for word in arguments if not word.startswith("-")), "")
-    if command in MAKERS:
-        return console.command("Interrupted. `labctl up` carries on, `labctl down` clears away.")
-    return "Interrupted."
+    return tongue.say("interrupted-half" if command in MAKERS else "interrupted")
 
 
 def _interrupted(arguments: list[str]) -> NoReturn:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labctl import console
+from labctl.cli import tongue
 from labctl.cli.frame import JsonOption, LabOption, WaitOption, known_lab, require_lab, require_root
+from labctl.cli.helping import Group, add
+from labctl.cli.tongue import say
 from labctl.errors import OK, LabError
 from labctl.places import DEFAULT_LAB, lab_flag
 
@@ -21,11 +24,11 @@ UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 def register(app: typer.Typer) -> None:
     """Add these commands to the app."""
-    group = typer.Typer(help="Keep a lab as it is now, and bring it back.", no_args_is_help=True)
-    group.command("create")(create)
-    group.command("list")(list_)
-    group.command("restore")(restore)
-    group.command("delete")(delete)
+    group = typer.Typer(cls=Group, help="Keep a lab as it is now, and bring it back.", no_args_is_help=True)
+    add(group, "create", create)
+    add(group, "list", list_)
+    add(group, "restore", restore)
+    add(group, "delete", delete)
     app.add_typer(group, name="snapshot")
 
 
@@ -42,15 +45,17 @@ def create(
 
     places = require_lab(lab)
     began = time.monotonic()
-    with console.Steps(f"labctl snapshot create, lab {lab}", quiet=as_json) as steps:
-        made = capture.create(known_lab(places), places, name, note=note, say=steps.say, patience=wait)
+    with _steps("create", lab, quiet=as_json) as steps:
+        told = tongue.told(steps.say)
+        made = capture.create(known_lab(places), places, name, note=note, say=told, patience=wait)
     seconds = time.monotonic() - began
     if as_json:
         console.document({"snapshot": made.document(), "seconds": round(seconds, 3)})
         return OK
-    stood = f"; the lab stood still for {made.frozen:.2f} s" if made.frozen else ""
-    console.line(f"Snapshot {made.name} of lab {lab}: {copying.text(made.size)} in {seconds:.1f} s{stood}.")
-    console.line(console.command(f"  back to it  labctl snapshot restore {made.name}{lab_flag(lab)}"))
+    words = {"name": made.name, "lab": lab, "size": copying.text(made.size), "seconds": f"{seconds:.1f}"}
+    key = "snapshot-made-still" if made.frozen else "snapshot-made"
+    console.line(say(key, **words, frozen=f"{made.frozen:.2f}"))
+    console.line(say("snapshot-back", command=f"labctl snapshot restore {made.name}{lab_flag(lab)}"))
     return OK
 
 
@@ -72,17 +77,14 @@ def list_(lab: LabOption = DEFAULT_LAB, as_json: JsonOption = False) -> int:
         console.document({"lab": lab, "snapshots": documents, "damaged": damaged})
         return OK
     for problem in damaged:
-        console.warning(problem["problem"])
+        console.warning(tongue.reworded(problem["problem"]))
     if not found:
-        console.line(
-            console.command(f"Lab {lab} has no snapshot. Make one: labctl snapshot create{lab_flag(lab)}")
-        )
+        console.line(say("snapshot-none", lab=lab, command=f"labctl snapshot create{lab_flag(lab)}"))
         return OK
     rows = [
-        [one.name, _age(one.age), copying.text(one.size), f"{len(one.nodes)} nodes, {_state(one)}", one.note]
-        for one in found
+        [one.name, _age(one.age), copying.text(one.size), _of(one), tongue.note(one.note)] for one in found
     ]
-    console.table(["snapshot", "age", "size", "of", "note"], rows)
+    console.table(tongue.headings("snapshot", "age", "size", "of", "note"), rows)
     return OK
 
 
@@ -95,16 +97,15 @@ def restore(
     """Bring the lab back to a snapshot and start it. What it is now is lost."""
     require_root("snapshot restore")
     from labctl.lab.restore import restore as bring_back
-    from labctl.lab.up import Progress
 
     places = require_lab(lab)
-    with console.Steps(f"labctl snapshot restore, lab {lab}", quiet=as_json) as steps:
-        done = bring_back(places, name, Progress(say=steps.say, stage=steps.stage), patience=wait)
+    with _steps("restore", lab, quiet=as_json) as steps:
+        done = bring_back(places, name, tongue.progress(steps), patience=wait)
     if as_json:
         console.document(done.document())
         return OK
-    how = ", quorate" if done.quorate else ""
-    console.line(f"Lab {lab} is back at snapshot {name}{how} ({done.seconds:.1f} s).")
+    key = "snapshot-restored-quorate" if done.quorate else "snapshot-restored"
+    console.line(say(key, lab=lab, name=name, seconds=f"{done.seconds:.1f}"))
     return OK
 
 
@@ -119,21 +120,26 @@ def delete(
     from labctl.lab import snapshot
 
     places = require_lab(lab)
-    with console.Steps(f"labctl snapshot delete, lab {lab}", quiet=as_json) as steps:
-        snapshot.delete(places, name, say=steps.say, patience=wait)
+    with _steps("delete", lab, quiet=as_json) as steps:
+        snapshot.delete(places, name, say=tongue.told(steps.say), patience=wait)
     if as_json:
         console.document({"lab": lab, "deleted": name})
     else:
-        console.line(f"Deleted: {', '.join(name)}.")
+        console.line(say("snapshot-deleted", names=", ".join(name)))
     return OK
 
 
-def _state(one: Snapshot) -> str:
-    return "quorate" if one.quorate else "no quorum"
+def _steps(what: str, lab: str, *, quiet: bool) -> console.Steps:
+    return console.Steps(say("steps", command=f"labctl snapshot {what}", lab=lab), quiet=quiet)
+
+
+def _of(one: Snapshot) -> str:
+    quorum = say("quorate" if one.quorate else "no-quorum-now")
+    return say("snapshot-of", count=len(one.nodes), quorum=quorum)
 
 
 def _age(seconds: float) -> str:
     for unit, name in UNITS:
         if seconds >= unit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{max(0, seconds):.0f} s"
+            return say(f"age-{name}", count=f"{seconds / unit:.0f}")
+    return say("age-s", count=f"{max(0, seconds):.0f}")

@@ -19,13 +19,14 @@ from labctl.engine.base import TIMEOUT_CODES
 from labctl.errors import LabError
 
 ASK_SECONDS = 15.0
+CONNECT_SECONDS = 5.0  # for ssh's handshake, which two emulated machines take their time for
 # pacemaker's CRM_EX_NOSUCH: nothing in the CIB fits the XPath (crm_error(8)).
 NO_SUCH = 105
 LONGEST = 300
 SSH = (
     "ssh", "-n", "-o", "BatchMode=yes", "-o", "PreferredAuthentications=publickey",
     "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-    "-o", "ConnectTimeout=5", "-o", "ControlPath=none",
+    "-o", "ControlPath=none",
 )  # fmt: skip
 
 
@@ -107,7 +108,8 @@ def _found(place: Place, check: Command, shown: str, said: str, rc: int | None) 
 def _login(place: Place, scene: Scene, check: Login, name: str) -> list[str]:
     node, problems = scene.lab.node(name), []
     for word in (node.name, node.hostname):
-        argv = [*SSH, f"{check.user}@{word}", "true"]
+        patience = f"ConnectTimeout={CONNECT_SECONDS * scene.pace:.0f}"
+        argv = [*SSH, "-o", patience, f"{check.user}@{word}", "true"]
         try:
             told = place.node(check.source).run(argv, timeout=ASK_SECONDS, check=False)
         except LabError as error:
@@ -123,7 +125,8 @@ def _login(place: Place, scene: Scene, check: Login, name: str) -> list[str]:
 
 def _port(place: Place, scene: Scene, check: PortOpen, name: str) -> list[str]:
     address = str(scene.lab.node(name).address(scene.lab.cluster.links[0]))
-    state, why = knock(place.node(check.source), place.node(name), address, check.port, check.protocol)
+    source, target = place.node(check.source), place.node(name)
+    state, why = knock(source, target, address, check.port, check.protocol, pace=scene.pace)
     found = reworded(scene.lang, why)
     words = {"protocol": check.protocol.upper(), "port": check.port, "source": check.source, "found": found}
     if state == "untried":

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from labctl.course.catalog import Course
 from labctl.course.form import Exercise
+from labctl.course.lang import Lang
 from labctl.course.progress import Progress
 from labctl.course.session import require, unmet
-from labctl.course.text import Lang
 from labctl.lab.model import Lab
 
 

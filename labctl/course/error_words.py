@@ -9,16 +9,18 @@ from __future__ import annotations
 
 from typing import Final
 
+from labctl.course import lab_errors
 from labctl.course.lab_words import turned
-from labctl.course.text import Lang
+from labctl.course.lang import Lang
 from labctl.errors import LabError
 
-# What errors say: messages, and those details and mends that are prose.
+# What errors say (the lab: labctl.course.lab_errors): messages, and details and mends that are prose.
 ERRORS: Final[dict[str, str]] = {
+    **lab_errors.ERRORS,
     # -- labctl.course
     "There is no exercise {word} (did you mean {near}?).": "{word} 실습이 없습니다. 혹시 {near}인가요?",
     "There is no exercise {word}.": "{word} 실습이 없습니다.",
-    "There are: {names}": "다음 실습이 있습니다: {names}",
+    "There are: {names}": "다음 중에서 고르세요: {names}",
     "There is no guide for {day} (did you mean {near}?).": "{day} 안내서가 없습니다. 혹시 {near}인가요?",
     "There is no guide for {day}.": "{day} 안내서가 없습니다.",
     "There is no folder {path}.": "{path} 폴더가 없습니다.",
@@ -44,6 +46,8 @@ ERRORS: Final[dict[str, str]] = {
     ),
     # -- the course's commands
     "There is no language {lang}.": "{lang} 언어는 없습니다.",
+    "--lang {one}, or --lang {other}": "--lang {one} 또는 --lang {other}",
+    "labctl progress {words} or report DIR": "labctl progress {words} 또는 report DIR",
     "No exercise is under way in lab {lab}.": "{lab} 랩에서 진행 중인 실습이 없습니다.",
     "{command}   (or exercise list)": "{command}   (또는 exercise list)",
     "One exercise at a time.": "실습은 한 번에 하나만 할 수 있습니다.",
@@ -64,6 +68,47 @@ ERRORS: Final[dict[str, str]] = {
     "wait for it to end, or call again with --wait SECONDS": (
         "끝날 때까지 기다리거나 --wait SECONDS를 붙여 다시 실행하세요"
     ),
+    "{name} is not a lab's name.": "{name}은(는) 랩 이름으로 쓸 수 없습니다.",
+    "Lower-case letters, digits and dashes, a letter first, 31 at most.": (
+        "영문 소문자로 시작하고 소문자, 숫자, 하이픈으로 된 31자 이하의 이름을 쓰세요."
+    ),
+    "{name} cannot be a lab's name.": "{name}은(는) 랩 이름으로 쓸 수 없습니다.",
+    "A name is 1 to 31 small letters, digits and hyphens, and begins with a letter.": (
+        "영문 소문자로 시작하고 소문자, 숫자, 하이픈으로 된 31자 이하의 이름을 쓰세요."
+    ),
+    "There is no node {name} (did you mean {near}?).": "{name} 노드가 없습니다. 혹시 {near}인가요?",
+    "There is no node {name}.": "{name} 노드가 없습니다.",
+    "There is no network {name} (did you mean {near}?).": "{name} 네트워크가 없습니다. 혹시 {near}인가요?",
+    "There is no network {name}.": "{name} 네트워크가 없습니다.",
+    "There is no room left on the disk.": "디스크에 남은 공간이 없습니다.",
+    "There is no room left on the disk ({path}).": "디스크에 남은 공간이 없습니다({path}).",
+    "{command}, free some room, or {other}": "{command}, 공간 확보, 또는 {other}",
+    "The file system is read-only.": "파일 시스템이 읽기 전용입니다.",
+    "The file system is read-only ({path}).": "파일 시스템이 읽기 전용입니다({path}).",
+    "Permission denied.": "권한이 없습니다.",
+    "Permission denied ({path}).": "권한이 없습니다({path}).",
+    "Operation not permitted.": "허용되지 않은 작업입니다.",
+    "Operation not permitted ({path}).": "허용되지 않은 작업입니다({path}).",
+    "{command}   (or {words})": "{command}   (또는 {words})",
+    "{command}   or: {words}": "{command}   또는: {words}",
+    "{command}   or one command: {words}": "{command}   또는 명령 하나만: {words}",
+    "Waited {seconds} s for {awaited}, in vain.": (
+        "{seconds}초 동안 기다렸지만 이루어지지 않았습니다: {awaited}."
+    ),
+    "The wait for {awaited} was interrupted.": "기다리는 중에 중단되었습니다: {awaited}.",
+    "Last seen: {seen}": "마지막 상태: {seen}",
+    # -- the command line (typer)
+    "No such command {name}.": "{name} 명령은 없습니다.",
+    "No such command {name}. Did you mean {near}?": "{name} 명령은 없습니다. 혹시 {near}인가요?",
+    "No such option: {name}": "{name} 옵션은 없습니다.",
+    "No such option: {name} Did you mean {near}?": "{name} 옵션은 없습니다. 혹시 {near}인가요?",
+    "No such option: {name} (Possible options: {near})": "{name} 옵션은 없습니다. 혹시 {near}인가요?",
+    "Missing argument '{name}'.": "{name}이(가) 필요합니다.",
+    "Missing command.": "명령이 필요합니다.",
+    "Option {name} requires an argument.": "{name} 옵션에는 값이 필요합니다.",
+    "Option {name} does not take a value.": "{name} 옵션에는 값을 줄 수 없습니다.",
+    "Got unexpected extra argument(s) ({words})": "남는 인자가 있습니다: {words}",
+    "Invalid value for {name}: {invalid}": "{name}의 값이 올바르지 않습니다: {invalid}",
 }
 # Why nothing is known of a node (labctl/probe/gather.py), and why a port did not answer
 # (labctl/course/knock.py; what the sockets of Python say).

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from labctl.course.text import Lang
+from labctl.course.lang import Lang
 from labctl.errors import UsageError
 from labctl.lab.model import nearest
 from labctl.packaged import data_file

@@ -20,7 +20,7 @@ from labctl.course.kinds import (
     TimeSource,
     UnitState,
 )
-from labctl.course.text import Lang
+from labctl.course.lang import Lang
 from labctl.course.words import say
 from labctl.lab.model import Lab, NodeSpec
 from labctl.places import lab_flag

@@ -10,9 +10,10 @@ import re
 from functools import cache
 from typing import Final
 
-from labctl.course.text import Lang
+from labctl.course.lab_errors import INVALID
+from labctl.course.lang import Lang
 
-# A line of the lab, {…} for what changes in it; the same in Korean. A {because} or {holder} is turned, too.
+# A line of the lab, {…} for what changes in it; the same in Korean. What NESTED names is turned, too.
 LINES: Final[dict[str, str]] = {
     "waiting for {holder} to finish with lab {lab}": "{lab} 랩에서 {holder}이(가) 끝나기를 기다리는 중입니다",
     "starting the lab's namespaces and services": "랩의 네임스페이스와 서비스를 시작하는 중입니다",
@@ -38,6 +39,9 @@ LINES: Final[dict[str, str]] = {
         "pcsd는 뒤에서 시작됩니다. labctl validate가 기다려 줍니다"
     ),
     "{reason} It is made anew.": "시작 상태의 스냅샷을 쓸 수 없어 새로 만듭니다: {reason}",
+    "there is no snapshot of this start: it is made now, and later a restore away": (
+        "이 시작 상태의 스냅샷이 없어 지금 만듭니다. 다음부터는 바로 복원됩니다"
+    ),
     "it is not kept anew: {reason}": "새로 보관하지 못했습니다: {reason}",
     "building the node image; this happens once": "노드 이미지를 만드는 중입니다. 한 번만 필요합니다",
     "keeping this state, so that it is a restore away": (
@@ -80,6 +84,40 @@ LINES: Final[dict[str, str]] = {
     "they cannot, so they boot: {reason}": "계속할 수 없어 부팅합니다: {reason}",
     "{node}: its clock is late: {reason}": "{node}: 시계가 늦습니다: {reason}",
     "removing snapshot {name}": "{name} 스냅샷을 지우는 중입니다",
+    # -- while a lab is made: its image, its machines
+    "Family: {title}, because its base {base} is here.": (
+        "배포판 계열: {title}(기본 이미지 {base}이(가) 이미 있음)"
+    ),
+    "Family: {title}, because its base {base} can be pulled.": (
+        "배포판 계열: {title}(기본 이미지 {base}을(를) 받을 수 있음)"
+    ),
+    "Family: {title}, because {base} is not here and cannot be pulled ({why}).": (
+        "배포판 계열: {title}({base}이(가) 없고 받을 수도 없음: {why})"
+    ),
+    "Pulling {base}.": "{base}을(를) 받는 중입니다",
+    "{base} cannot be pulled ({why}).": "{base}을(를) 받을 수 없습니다({why})",
+    "Making the base of {title} from packages.": "{title}의 기본 이미지를 패키지로 만드는 중입니다",
+    "Another labctl builds in {path}; waiting for it.": (
+        "다른 labctl이 {path}에서 이미지를 만들고 있어 기다리는 중입니다"
+    ),
+    "Adding a kernel to the {family} node image.": "{family} 노드 이미지에 커널을 추가하는 중입니다",
+    "Packing the disk of the virtual machines.": "가상 머신의 디스크를 만드는 중입니다",
+    "building the disk of the virtual machines; this happens once": (
+        "가상 머신의 디스크를 만드는 중입니다. 한 번만 필요합니다"
+    ),
+    "trying {device} with a small guest (at most {seconds} s, once)": (
+        "작은 가상 머신으로 {device}을(를) 시험하는 중입니다(최대 {seconds}초, 한 번만)"
+    ),
+    "trying an emulated guest (at most {seconds} s, once)": (
+        "에뮬레이션으로 가상 머신을 시험하는 중입니다(최대 {seconds}초, 한 번만)"
+    ),
+    "Guests are emulated, which is slow (a small one takes {seconds} s to begin): {why}.": (
+        "가상 머신을 에뮬레이션하므로 느립니다(작은 가상 머신의 시작에 {seconds}초): {why}"
+    ),
+    "preparing {file}: it boots once and installs the lab's packages": (
+        "{file}을(를) 준비하는 중입니다. 한 번 부팅하여 랩의 패키지를 설치합니다"
+    ),
+    "the machine is emulated, so this takes long": "가상 머신을 에뮬레이션하므로 오래 걸립니다",
 }
 
 # Why the lab does a step (labctl/lab/plan.py).
@@ -108,10 +146,89 @@ HOLDERS: Final[dict[str, str]] = {
     "`{what}` (process {pid}, for {minutes} min)": "`{what}`(프로세스 {pid}, 경과 시간 {minutes})",
 }
 
+# What a wait was for (wait_until() in labctl/lab, course and bubble), and what was last seen meanwhile.
+AWAITED: Final[dict[str, str]] = {
+    "{node} to boot": "{node} 부팅",
+    "{node} to have its disks": "{node}의 디스크 연결",
+    "{node} to come back": "{node}의 복귀",
+    "the cluster to form": "클러스터 구성",
+    "the restored cluster to be quorate": "복원한 클러스터의 쿼럼",
+    "the lab's podman and libvirt": "랩의 podman과 libvirt 응답",
+    "the lab's processes to end": "랩의 프로세스 종료",
+}
+SEEN: Final[dict[str, str]] = {
+    "systemd is still starting units": "systemd가 아직 유닛을 시작하는 중",
+    "no node answers": "응답하는 노드가 없음",
+    "missing: {disks}": "없는 디스크: {disks}",
+    "DC {dc}, {quorum} quorum, not online: {offline}, fence devices not started: {stopped}": (
+        "DC {dc}, 쿼럼 {quorum}, 온라인이 아닌 노드: {offline}, 시작되지 않은 펜스 장치: {stopped}"
+    ),
+    "not elected": "선출되지 않음",
+    "none": "없음",
+    "with": "있음",
+    "no": "없음",
+}
+# Why a lab has its storage driver, or none (labctl/lab/storage.py, labctl/storage/choose.py).
+DRIVERS: Final[dict[str, str]] = {
+    "asked for": "요청에 따름",
+    "the lab was brought up without them, --until {until}": "--until {until}(으)로 공유 디스크 없이 시작함",
+    "the kernel has the iSCSI target and the initiator": "커널에 iSCSI 타깃과 이니시에이터가 있음",
+    "the kernel's own cannot be had: {lack}": "커널의 것을 쓸 수 없음: {lack}",
+    "neither driver can run here (lio: {lack}; userspace: {other})": (
+        "두 드라이버를 모두 쓸 수 없음(lio: {lack}; userspace: {other})"
+    ),
+    "the nodes that are containers cannot reach disks: {lack}": (
+        "컨테이너 노드는 디스크에 접근할 수 없음: {lack}"
+    ),
+    "every machine has a kernel of its own, with target and initiator": (
+        "모든 가상 머신에 타깃과 이니시에이터가 있는 자체 커널이 있음"
+    ),
+}
+# What a host lacks for a driver (lacks() of labctl/storage/lio_host.py, userspace_lacks() of choose.py).
+LACKS: Final[dict[str, str]] = {
+    "labctl is not root": "labctl이 root로 실행되지 않음",
+    "labctl runs in a network namespace of its own, and the kernel's initiator is in the first": (
+        "labctl이 별도의 네트워크 네임스페이스에 있고 커널의 이니시에이터는 첫 네임스페이스에 있음"
+    ),
+    "the kernel has no {modules}": "커널에 {modules} 없음",
+    "the host has no {program}": "호스트에 {program} 없음",
+    "the nodes' family has no iSCSI initiator in user space (labctl up --family debian has)": (
+        "이 배포판 계열에는 사용자 공간 iSCSI 이니시에이터가 없음(labctl up --family debian에는 있음)"
+    ),
+    "there is no {device} (modprobe {module})": "{device} 없음(modprobe {module})",
+}
+# What labctl notes of a snapshot that it takes by itself (labctl/lab/capture.py, labctl/course/session.py).
+NOTES: Final[dict[str, str]] = {
+    "made by labctl up": "labctl up이 만듦",
+    "made by labctl exercise": "labctl exercise가 만듦",
+    "the lab before the course": "실습을 시작하기 전의 랩",
+    "the start of {exercise}": "{exercise}의 시작 상태",
+}
+# A value of this name, in whatever line, is turned by this table.
+NESTED: Final[dict[str, dict[str, str]]] = {
+    "because": REASONS,
+    "holder": HOLDERS,
+    "awaited": AWAITED,
+    "seen": SEEN,
+    **dict.fromkeys(("dc", "quorum", "offline", "stopped"), SEEN),
+    **dict.fromkeys(("lack", "other"), LACKS),
+    "invalid": INVALID,
+}
+
 
 def in_words(lang: Lang, line: str) -> str:
     """The line as the learner reads it; as it is, when the table has no such line."""
     return line if lang == "en" else turned(line, LINES) or line
+
+
+def reason_in_words(lang: Lang, reason: str) -> str:
+    """Why the lab does a step, or has the storage that it has, as the learner reads it."""
+    return reason if lang == "en" else turned(reason, REASONS) or turned(reason, DRIVERS) or reason
+
+
+def note_in_words(lang: Lang, note: str) -> str:
+    """What was noted of a snapshot; as it is, when somebody else than labctl noted it."""
+    return note if lang == "en" else turned(note, NOTES) or note
 
 
 def turned(line: str, table: dict[str, str]) -> str:
@@ -119,13 +236,17 @@ def turned(line: str, table: dict[str, str]) -> str:
     for pattern, korean in _patterns(tuple(table.items())):
         if found := pattern.fullmatch(line):
             words = found.groupdict()
-            if because := words.get("because"):
-                bare = because.removeprefix(" (").removesuffix(")")
-                words["because"] = because.replace(bare, turned(bare, REASONS) or bare)
-            if holder := words.get("holder"):
-                words["holder"] = turned(holder, HOLDERS) or holder
+            for name in words.keys() & NESTED:
+                words[name] = _inner(words[name], NESTED[name])
             return korean.format(**words)
     return ""
+
+
+def _inner(words: str, table: dict[str, str]) -> str:
+    """What stands within a line, in Korean: " (a reason)", or several things with semicolons between."""
+    bare = words.removeprefix(" (").removesuffix(")") if words.startswith(" (") else words
+    korean = "; ".join(turned(part, table) or part for part in bare.split("; "))
+    return words.replace(bare, korean) if bare else words
 
 
 @cache

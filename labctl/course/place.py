@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from labctl.course.text import Lang
+from labctl.course.lang import Lang
 from labctl.course.variables import fill
 from labctl.course.words import say
 from labctl.engine.base import Engine, Node

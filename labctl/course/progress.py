@@ -21,7 +21,6 @@ from labctl.lab.sections import Frozen
 from labctl.places import LabPlaces
 
 FORMAT: Final = 1
-NAME: Final = "course.json"
 
 
 class Record(Frozen):
@@ -94,17 +93,13 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
 
 
-def path_of(places: LabPlaces) -> Path:
-    return places.logs / NAME
-
-
 def load(places: LabPlaces, *, damaged: Callable[[Path], None] = lambda _: None) -> Progress:
     """The lab's progress, empty when there is none.
 
     A damaged file is kept aside under another name, and damaged() is told that. Raises BadFile for
     one of another format, which a newer labctl wrote.
     """
-    path = path_of(places)
+    path = places.course
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(raw, dict) and isinstance(raw.get("format"), int) and raw["format"] > FORMAT:
@@ -126,8 +121,8 @@ def change(places: LabPlaces, how: Callable[[Progress], Progress]) -> Progress:
     """Read, change and write the progress, alone among all calls of labctl; the changed one."""
     with _alone(places):
         changed = how(load(places))
-        path = path_of(places)
-        temporary = path.with_name(f".{NAME}.new")
+        path = places.course
+        temporary = path.with_name(f".{path.name}.new")
         with temporary.open("w", encoding="utf-8") as file:
             file.write(json.dumps(changed.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
             file.flush()
@@ -139,6 +134,6 @@ def change(places: LabPlaces, how: Callable[[Progress], Progress]) -> Progress:
 @contextmanager
 def _alone(places: LabPlaces) -> Iterator[None]:
     places.logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (places.logs / f".{NAME}.lock").open("w") as lock:
+    with (places.logs / f".{places.course.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # held for the moment of a write
         yield

@@ -11,10 +11,10 @@ from labctl.course import progress
 from labctl.course.fingerprint import digest
 from labctl.course.form import Exercise
 from labctl.course.grade import booted, gathered
+from labctl.course.lang import Lang
 from labctl.course.place import Place
 from labctl.course.progress import Progress
 from labctl.course.steps import Done, run_steps
-from labctl.course.text import Lang
 from labctl.course.words import say
 from labctl.errors import BadFile, UsageError, is_full
 from labctl.lab.model import Lab

@@ -6,12 +6,11 @@ up to there; from then on it is a restore away.
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from labctl.bubble import freeze
 from labctl.engine.domain import EMULATED
-from labctl.errors import BadFile, LabError, UsageError
+from labctl.errors import BadFile, HostLacks, LabError, UsageError, is_full
 from labctl.lab import bubble, capture, lock, machines, record, snapshot, swap, waits
 from labctl.lab.capture import LABELS
 from labctl.lab.plan import Until
@@ -44,6 +43,8 @@ def go_to(places: LabPlaces, start: str, progress: Progress, *, patience: float 
         except (BadFile, UsageError) as error:  # damaged, or the lab's description has changed since
             progress.say(f"{error.message} It is made anew.")
             snapshot.delete(places, [name], say=progress.say, patience=patience)
+    else:
+        progress.say("there is no snapshot of this start: it is made now, and later a restore away")
     what = f"labctl exercise --lab {places.lab}"
     with lock.held(places.lab, what, patience=patience, on_wait=progress.say):
         _make(places, STARTS[start], progress)
@@ -73,16 +74,25 @@ def _keep_with_pcsd(places: LabPlaces, name: str, progress: Progress, patience: 
 
 
 def _make(places: LabPlaces, until: Until, progress: Progress) -> None:
-    """Empty the lab's folder of all but its secrets, and bring the lab up to there as from nothing."""
+    """Empty the lab's folder of all but its secrets, and bring the lab up to there as from nothing.
+
+    On a full disk, too: what fills it goes, unless that is something else than the lab. Machines of a
+    cloud image are made of it again. Raises UsageError, BadFile (the image's file), and then nothing is
+    lost; HostLacks, and what bring_up() raises.
+    """
     known = record.load(places.record, places.lab)
     if known is None:
         raise UsageError(f"Lab {places.lab} never came up.", mend=f"labctl up --lab {places.lab}")
+    ground = machines.load(places)
+    image = Path(ground.source) if ground and ground.source else None
+    if image is not None:
+        from labctl.image.cloud_file import look
+
+        look(image)  # before anything goes: without its file the lab could not be made
     freeze.thaw_if_left(places)
     snapshot.clear_leftovers(places)
     swap.finish_interrupted(places)
-    tree = swap.prepare(places)
-    shutil.copytree(places.secrets, tree / places.secrets.name)
-    swap.commit(places, [places.secrets.name])
+    swap.clear(places, [places.secrets.name])
     request = Request(
         lab=places.lab,
         file=Path(known.file) if known.file else None,
@@ -91,7 +101,17 @@ def _make(places: LabPlaces, until: Until, progress: Progress) -> None:
         nodes=known.nodes,
         family=known.family,
         mode=known.mode,
+        vm_image=image,
         storage=known.storage or None,
         until=until,
     )
-    bring_up_held(request, progress)
+    try:
+        bring_up_held(request, progress)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        raise HostLacks(
+            f"There was no room left to make lab {places.lab} anew.",
+            details="Its snapshots and the record of your progress are still there.",
+            mend=f"free some room, or: labctl snapshot delete … --lab {places.lab}",
+        ) from None

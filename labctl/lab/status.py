@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from labctl.checks.cluster import best_view
 from labctl.engine.base import Machine, State
-from labctl.lab.model import Lab
+from labctl.lab.model import Lab, NodeSpec
 from labctl.probe.facts import ClusterView, Facts, NodeFacts
 
 LabState = Literal["up", "degraded", "nodes", "stopped", "absent"]
@@ -21,6 +21,10 @@ def status_document(
     machines: what the engine observes.  facts: of labctl.probe.gather.  storage: that part of
     the document, made by labctl.storage.  Nodes bear their short names, the cluster's part
     Pacemaker's names, which are the full ones.
+
+    A node's addresses and the cluster's name are as the lab's description plans them. What the nodes
+    have of that stands beside: addresses_set (None: the node was not asked, or does not answer),
+    configured (None: no node answers) and found, the name that a cluster that runs tells.
     """
     view = best_view(lab, facts)
     return {
@@ -34,10 +38,11 @@ def status_document(
                 "hostname": node.hostname,
                 "state": machine_state(machines, node.name).value,
                 "addresses": {leg.network: str(leg.address) for leg in node.interfaces},
+                "addresses_set": _addresses_set(node, machine_state(machines, node.name), facts),
             }
             for node in lab.nodes
         ],
-        "cluster": _cluster(lab, view),
+        "cluster": _cluster(lab, view) | _cluster_found(lab, facts),
         "storage": dict(storage) if storage else {"driver": None, "disks": []},
     }
 
@@ -65,6 +70,27 @@ def lab_state(lab: Lab, machines: Mapping[str, Machine], facts: Facts) -> LabSta
 def machine_state(machines: Mapping[str, Machine], name: str) -> State:
     """A machine's state; MISSING when the engine does not know it."""
     return machines[name].state if name in machines else State.MISSING
+
+
+def _addresses_set(node: NodeSpec, state: State, facts: Facts) -> dict[str, bool | None]:
+    """Whether the node has each of its addresses, by network."""
+    own = facts.get(node.name)
+    if state is not State.ON or not isinstance(own, NodeFacts):
+        unknown = None if state in {State.ON, State.FROZEN} else False
+        return {leg.network: unknown for leg in node.interfaces}
+    return {
+        leg.network: leg.name in own.legs
+        and str(leg.address) in {address.partition("/")[0] for address in own.legs[leg.name].addresses}
+        for leg in node.interfaces
+    }
+
+
+def _cluster_found(lab: Lab, facts: Facts) -> dict[str, Any]:
+    known = [fact for node in lab.nodes if isinstance(fact := facts.get(node.name), NodeFacts)]
+    configured = any(fact.corosync_conf or fact.cluster for fact in known) if known else None
+    by_corosync = [fact.corosync.cluster_name for fact in known if fact.corosync]
+    by_pacemaker = [fact.fencing.cluster_name for fact in known if fact.cluster and fact.fencing]
+    return {"configured": configured, "found": next(filter(None, by_corosync + by_pacemaker), None)}
 
 
 def _well(lab: Lab, view: ClusterView) -> bool:

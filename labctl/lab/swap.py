@@ -74,6 +74,25 @@ def commit_without_room(places: LabPlaces, names: Sequence[str], snapshot: str) 
     finish_interrupted(places)
 
 
+def clear(places: LabPlaces, kept: Sequence[str]) -> None:
+    """End the lab's processes and remove its content, but for these entries, which stay where they are.
+
+    On a full disk, too: nothing is written before there is room for it.
+    """
+    try:
+        _mark(places, kept, "", whole=True)
+        finish_interrupted(places)
+    except OSError as error:
+        if not is_full(error):
+            raise
+        # As in commit_without_room(): until the marker is there, a kill leaves less of what is to go.
+        end_processes(places.lab, places)
+        remove_tree(_folder(places) / "old")
+        _empty(places, kept)
+        _mark(places, kept, "", whole=True)
+        finish_interrupted(places)
+
+
 def source(places: LabPlaces) -> str:
     """The snapshot that a killed restore is still to copy from; "" for none."""
     try:
@@ -112,7 +131,7 @@ def finish_interrupted(places: LabPlaces) -> bool:
     for name in [*content(places), *sorted(names)]:
         here = places.root / name
         if name in names and not _there(tree / name):
-            continue  # the new one is in its place
+            continue  # the new one is in its place, or it was to stay
         if _there(here):
             here.rename(old / name)
         if name in names:
@@ -155,9 +174,9 @@ def _copy(places: LabPlaces, names: Collection[str], snapshot: str) -> None:
         ) from None
 
 
-def _empty(places: LabPlaces) -> None:
+def _empty(places: LabPlaces, kept: Collection[str] = ()) -> None:
     for name in content(places):
-        if name not in SAYS_WHAT_IT_IS:
+        if name not in SAYS_WHAT_IT_IS and name not in kept:
             copying.remove(places.root / name)
 
 

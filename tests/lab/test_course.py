@@ -170,6 +170,11 @@ def test_a_learner_who_fills_the_disk_comes_back_to_the_start(image: str, tmp_pa
         assert "labctl exercise day1/snapshot --reset" in told.stderr
         lab("exercise", "day1/snapshot", "--reset")
         assert lab.on("node1", "ls", "/root").stdout.split() == ["notes.txt"]
+        # And where the start has no snapshot any more, so that the lab is made anew.
+        lab.snapshot("delete", "fresh-nodes")
+        lab.on("node1", "dd", "if=/dev/zero", "of=/root/filler", "bs=1M", check=False)
+        lab("exercise", "day1/snapshot", "--reset")
+        assert lab.on("node1", "ls", "/root").stdout.split() == ["notes.txt"]
     finally:
         lab("down", "--keep", check=False)
         run(["umount", lab.places.root], timeout=30, check=False)

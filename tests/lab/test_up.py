@@ -56,7 +56,9 @@ def test_status_document(calm: Driver) -> None:
     assert document["state"] == "up"
     assert [(node["name"], node["state"]) for node in document["nodes"]] == [(name, "on") for name in ALL]
     assert document["nodes"][0]["addresses"]["internal"] == "192.168.90.110"
+    assert all(all(node["addresses_set"].values()) for node in document["nodes"])
     cluster = document["cluster"]
+    assert (cluster["configured"], cluster["found"]) == (True, "ha_cluster_lab")
     assert (cluster["name"], cluster["quorate"], cluster["fencing"]) == ("ha_cluster_lab", True, "enabled")
     assert sorted(cluster["online"]) == [name + FQDN for name in ALL]
     assert cluster["offline"] == []
@@ -273,6 +275,7 @@ def test_a_learners_own_cluster_is_left_alone(make_lab: MakeLab) -> None:
     lab.await_online("node1", "node2")
     lab.up()
     assert "Cluster name: mine" in lab.on("node2", "pcs", "status").stdout
+    assert lab.json("status")["cluster"]["found"] == "mine"
 
 
 def test_two_labs_with_the_same_addresses(calm: Driver, make_lab: MakeLab) -> None:

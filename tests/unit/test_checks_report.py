@@ -11,6 +11,7 @@ from junitparser import JUnitXml
 
 from labctl.checks.lab_checks import validate
 from labctl.checks.report import as_json, write_junit
+from labctl.cli.look import _headline, _node_table
 from labctl.engine.base import Machine, State
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
@@ -69,6 +70,7 @@ def test_status_of_a_healthy_lab_holds_to_the_contract(lab: Lab) -> None:
             "internal": "192.168.90.120",
             "storage": "192.168.100.120",
         },
+        "addresses_set": {"default": True, "internal": True, "storage": True},
     }
     cluster = document["cluster"]
     assert {"name", "quorate", "dc", "online", "offline", "fencing", "resources"} <= set(cluster)
@@ -76,6 +78,7 @@ def test_status_of_a_healthy_lab_holds_to_the_contract(lab: Lab) -> None:
     assert cluster["dc"] in cluster["online"]
     assert len(cluster["online"]) == 4
     assert cluster["offline"] == []
+    assert (cluster["configured"], cluster["found"]) == (True, "ha_cluster_lab")
     assert {resource["role"] for resource in cluster["resources"]} == {"Started"}
     assert {"driver", "disks"} <= set(document["storage"])
 
@@ -129,3 +132,45 @@ def test_running_nodes_without_a_cluster_are_called_nodes(lab: Lab) -> None:
     assert document["state"] == "nodes"
     assert (document["cluster"]["quorate"], document["cluster"]["dc"]) == (False, None)
     assert len(document["cluster"]["offline"]) == 4
+    assert (document["cluster"]["configured"], document["cluster"]["found"]) == (False, None)
+
+
+def test_planned_addresses_are_told_from_those_that_are_set(lab: Lab) -> None:
+    table = recorded.facts("node4-off")
+    own = table["node2"]
+    assert isinstance(own, NodeFacts)
+    table["node2"] = replace(own, legs={name: leg for name, leg in own.legs.items() if name != "eth1"})
+    table["node3"] = ProbeFailure("node3", "on", "a test")
+    document = status_document(lab, machines(State.ON, State.ON, State.ON, State.OFF), table)
+    told = [node["addresses_set"] for node in document["nodes"]]
+    assert told[0] == {"default": True, "internal": True, "storage": True}
+    assert told[1] == {"default": True, "internal": False, "storage": True}
+    assert set(told[2].values()) == {None}, "nobody knows"
+    assert set(told[3].values()) == {False}
+    assert document["nodes"][1]["addresses"]["internal"] == "192.168.90.120", "as planned, all the same"
+    _, rows = _node_table(document)
+    assert "(192.168.90.120)" in rows[1][3]
+    assert "(192.168.122.120)" not in rows[1][3]
+    assert rows[3][3].count("(") == 3
+
+
+def test_a_cluster_is_named_as_the_nodes_name_it(lab: Lab) -> None:
+    table = recorded.facts("healthy")
+    for name, own in table.items():
+        assert isinstance(own, NodeFacts)
+        assert own.corosync
+        table[name] = replace(own, corosync=replace(own.corosync, cluster_name="mine"))
+    document = status_document(lab, machines(*ON), table)
+    assert (document["cluster"]["name"], document["cluster"]["found"]) == ("ha_cluster_lab", "mine")
+    assert "cluster mine" in _headline(document)
+
+
+def test_a_cluster_that_does_not_run_is_not_named(lab: Lab) -> None:
+    document = status_document(lab, machines(*ON), without(State.ON))
+    assert "ha_cluster_lab" not in _headline(document)
+    assert "no node answers" in _headline(document)
+    table = recorded.facts("healthy")
+    for name, own in table.items():
+        assert isinstance(own, NodeFacts)
+        table[name] = replace(own, corosync=None, cluster=None)
+    assert "does not run" in _headline(status_document(lab, machines(*ON), table))

@@ -15,8 +15,8 @@ from labctl.course.fingerprint import differences, fingerprint
 from labctl.course.grade import unsettled
 from labctl.course.judge import MOST_TOLD, Scene, judge, of_lab
 from labctl.course.kinds import Check
+from labctl.course.lang import Lang
 from labctl.course.place import Place
-from labctl.course.text import Lang
 from labctl.course.variables import of_lab as variables_of
 from labctl.engine.base import State
 from labctl.errors import ActionFailed

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from labctl.course.error_words import ERRORS, REASONS, reword, reworded
 from labctl.course.knock import SLOW
 from labctl.course.lab_words import HOLDERS, in_words
-from labctl.course.text import HANGUL
+from labctl.course.lang import HANGUL
 from labctl.errors import ActionFailed, Busy, UsageError
 from labctl.lab.load import load_lab
 from labctl.probe.facts import ProbeFailure
@@ -20,14 +21,43 @@ from tests.unit.test_course_lab_words import text_of
 
 LABCTL = Path(__file__).parents[2] / "labctl"
 # Whose errors a learner meets, and the functions that do the same for every command.
-RAISERS = [*(LABCTL / "course").glob("*.py"), *(LABCTL / "cli").glob("course*.py")]
-SHARED = {"cli/frame.py": {"require_root", "require_lab", "require_running"}, "lab/lock.py": {"_busy"}}
-RAISED = frozenset({"UsageError", "ActionFailed", "BadFile", "NotPermitted", "Busy"})
+RAISERS = [
+    path
+    for folder in ("course", "cli", "lab")
+    for path in sorted((LABCTL / folder).glob("*.py"))
+    if not path.name.endswith(("_words.py", "_errors.py"))
+]
+SHARED = {"wait.py": {"wait_until"}, "bubble/forward.py": {"listen"}, "run.py": {"_no_program"}}
+RAISED = frozenset({"UsageError", "ActionFailed", "BadFile", "NotPermitted", "Busy", "HostLacks", "TimedOut"})
+# What is put together of values, as it may come out.
+PUT_TOGETHER = {
+    "The course has {}: {}": ["The course has a mistake: x", "The course has 2 mistakes: x"],
+    "There is no room left on the disk{}.": [
+        "There is no room left on the disk.",
+        "There is no room left on the disk (/x).",
+    ],
+    "The file system is read-only{}.": ["The file system is read-only (/x)."],
+    "{}{}.": ["Permission denied.", "Operation not permitted (/x)."],
+    "There is no {} {}{}.": ["There is no node 'x'.", "There is no network 'x' (did you mean y?)."],
+    "There is no room for {}.": [
+        "There is no room for snapshot x.",
+        "There is no room for restoring snapshot x beside what the lab holds now.",
+    ],
+    "{} of 127.0.0.1 is taken ({}).": [
+        "Port 1 of 127.0.0.1 is taken (x).",
+        "Every port from 1 to 2 of 127.0.0.1 is taken (x).",
+    ],
+    "{}labctl logs {}{}": ["labctl logs x", "labctl exec x   or: labctl logs x"],
+    "Last seen: {}": ["Last seen: no node answers"],
+}
+# A command alone needs no translation; "command   (or words)" and sentences do.
+COMMAND = re.compile(r"(sudo )?(labctl|LABCTL_\w+=|--lang|ss|mv) ?[^,]*", re.DOTALL)
+PROSE = re.compile(r"   \(| or |, then|; ")
 
 
 def trees() -> list[ast.AST]:
     """The source of what raises errors that a learner meets."""
-    found: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(RAISERS)]
+    found: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8")) for path in RAISERS]
     for name, functions in SHARED.items():
         tree = ast.parse((LABCTL / name).read_text(encoding="utf-8"))
         found += [
@@ -42,22 +72,48 @@ ERRORS_MADE = [
     for call in ast.walk(tree)
     if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in RAISED
 ]
-MESSAGES = sorted({text for call in ERRORS_MADE if call.args and (text := text_of(call.args[0]))})
+
+
+def texts(made: Iterable[ast.expr]) -> list[str]:
+    """The strings among these expressions, both of a conditional one; as they may come out."""
+    found: set[str] = set()
+    for value in made:
+        for one in (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,):
+            if text := text_of(one):
+                found.update(PUT_TOGETHER.get(text, [text]))
+    return sorted(found)
+
+
+MESSAGES = texts(call.args[0] for call in ERRORS_MADE if call.args)
+BESIDE = texts(
+    word.value for call in ERRORS_MADE for word in call.keywords if word.arg in ("details", "mend")
+)
+# What is only a value, or a file and what is wrong in it.
+BESIDE_PROSE = [
+    text for text in BESIDE if re.search(r"[a-z]{3} [a-z]", text) and text not in ("{}: {}", "{}\n{}")
+]
 
 
 def test_the_source_was_read() -> None:
     assert "No exercise is under way in lab {}." in MESSAGES
     assert "Lab {} is held by {}." in MESSAGES
-    assert len(MESSAGES) > 12
+    assert "Waited {} s for {}, in vain." in MESSAGES
+    assert "free some room on the host, then: labctl up --lab {}" in BESIDE_PROSE
+    assert len(MESSAGES) > 80
 
 
 @pytest.mark.parametrize("message", MESSAGES)
 def test_every_error_that_a_learner_meets_has_korean(message: str) -> None:
-    if message == "The course has {}: {}":  # of one mistake, or of several
-        message = "The course has 2 mistakes: {}"
     korean = reworded("ko", message.replace("{}", "x"))
     assert HANGUL.search(korean), message
     assert reworded("en", message) == message
+
+
+@pytest.mark.parametrize("text", BESIDE_PROSE)
+def test_what_stands_beside_an_error_has_korean(text: str) -> None:
+    if COMMAND.fullmatch(text) and not PROSE.search(text):
+        return
+    assert HANGUL.search(reworded("ko", text.replace("{}", "x"))), text
 
 
 @pytest.mark.parametrize("reason", [*NOT_ON.values(), SLOW])
@@ -84,13 +140,20 @@ def test_whatever_a_probe_ends_with_has_korean(answer: Result | ActionFailed) ->
     assert HANGUL.search(reworded("ko", failure.reason)), failure.reason
 
 
+# Typer's and Python's own words, and what a command gives a function that raises.
+OTHERS_WORDS = (
+    "No such ", "Missing ", "Got unexpected", "Option {name}", "Invalid value", "Permission denied",
+    "Operation not permitted", "There is no node", "There is no network", "Port {port}", "Every port",
+)  # fmt: skip
+
+
 def test_nothing_in_the_table_of_errors_is_said_no_more() -> None:
-    files = [*RAISERS, *(LABCTL / name for name in (*SHARED, "lab/model.py", "wait.py"))]
-    source = "".join(path.read_text(encoding="utf-8") for path in files if path.name != "error_words.py")
+    files = [*RAISERS, *(LABCTL / name for name in SHARED)]
+    source = "\n".join([*(path.read_text(encoding="utf-8") for path in files), *MESSAGES, *BESIDE])
     # "The course has …" is put together: a mistake, or several.
-    for english in (words for words in ERRORS if not words.startswith("The course has")):
+    for english in (words for words in ERRORS if not words.startswith(("The course has", *OTHERS_WORDS))):
         for piece in re.split(r"{\w+}|, ", english):
-            assert piece.strip(" .:") in source, english
+            assert piece.strip(" .:()?") in source, english
 
 
 @pytest.mark.parametrize("table", [ERRORS, REASONS, HOLDERS], ids=["errors", "reasons", "holders"])

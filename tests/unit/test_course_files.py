@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
 from labctl.cli.course_host import variable_names
+from labctl.cli.snapshot import UNITS
+from labctl.console import LABELS
 from labctl.course import catalog
 from labctl.course.crosscheck import crosscheck
 from labctl.course.form import Exercise
 from labctl.course.kinds import KINDS
+from labctl.course.lang import HANGUL, LANGS, from_locale
 from labctl.course.read import bad_file, read_exercise
-from labctl.course.text import HANGUL, LANGS, from_locale
 from labctl.course.variables import fill, unknown
 from labctl.course.words import PHRASES
+from labctl.engine.base import State
 from labctl.errors import BAD_FILE, USAGE, BadFile, UsageError
+from labctl.lab.status import LabState
 
 VARIABLES = variable_names()
 OWN = catalog.load(variables=VARIABLES)
@@ -82,12 +86,35 @@ def test_a_phrase_takes_the_same_words_in_both_languages(key: str) -> None:
     assert english == korean
 
 
+def said_as_state() -> set[str]:
+    """The keys that are put together of a word of `status --json`, a stage of `up` or a unit of time."""
+    labctl = Path(__file__).parents[2] / "labctl/lab"
+    source = "".join(path.read_text(encoding="utf-8") for path in labctl.glob("*.py"))
+    return {
+        *(f"lab-{state}" for state in (*get_args(LabState), "off")),
+        *(f"machine-{state}" for state in State),
+        *(f"cluster-{word}" for word in ("online", "offline", "enabled", "disabled", "failed")),
+        *(f"stage-{name}" for name in re.findall(r"""during\("(\w+)"\)""", source)),
+        *(f"age-{unit}" for unit in ("s", *(name for _, name in UNITS))),
+        *(f"label-{name}" for name in LABELS),
+    }
+
+
+def test_every_state_stage_and_unit_has_its_phrase() -> None:
+    assert said_as_state() <= set(PHRASES)
+
+
+def test_a_phrase_is_korean_unless_it_is_the_same_in_both_languages() -> None:
+    for english, korean in PHRASES.values():
+        assert HANGUL.search(korean) or english == korean, english
+
+
 @pytest.mark.parametrize("key", PHRASES)
 def test_a_phrase_is_said_somewhere(key: str) -> None:
     labctl = Path(__file__).parents[2] / "labctl"
     files = [path for name in ("course", "cli") for path in (labctl / name).glob("*.py")]
-    source = "".join(path.read_text(encoding="utf-8") for path in files if path.name != "words.py")
-    assert key.startswith("column-") or re.search(rf"""['"]{key}['"]""", source)
+    source = "".join(path.read_text(encoding="utf-8") for path in files if not path.name.endswith("words.py"))
+    assert key.startswith("column-") or key in said_as_state() or re.search(rf"""['"]{key}['"]""", source)
 
 
 # -- finding --------------------------------------------------------------------------------------

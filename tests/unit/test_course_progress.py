@@ -12,8 +12,8 @@ import pytest
 
 from labctl.cli.course_host import variable_names
 from labctl.course import catalog, progress, report
+from labctl.course.lang import HANGUL
 from labctl.course.progress import Progress, Record
-from labctl.course.text import HANGUL
 from labctl.errors import BadFile, UsageError
 from labctl.places import LabPlaces
 
@@ -27,7 +27,7 @@ def places(tmp_path: Path) -> LabPlaces:
 
 def test_there_is_none_at_first(places: LabPlaces) -> None:
     assert progress.load(places) == Progress(lab="t-progress")
-    assert not progress.path_of(places).exists()
+    assert not places.course.exists()
 
 
 def test_a_change_is_there_for_the_next_call(places: LabPlaces) -> None:
@@ -65,7 +65,7 @@ def test_calls_at_once_lose_nothing(places: LabPlaces) -> None:
     ],
 )
 def test_a_damaged_record_is_kept_aside_and_told(places: LabPlaces, content: str) -> None:
-    path = progress.path_of(places)
+    path = places.course
     path.parent.mkdir(parents=True)
     path.write_text(content)
     told: list[Path] = []
@@ -75,7 +75,7 @@ def test_a_damaged_record_is_kept_aside_and_told(places: LabPlaces, content: str
 
 
 def test_a_record_of_a_newer_labctl_is_left_alone(places: LabPlaces) -> None:
-    path = progress.path_of(places)
+    path = places.course
     path.parent.mkdir(parents=True)
     path.write_text('{"format": 2}')
     with pytest.raises(BadFile, match="newer"):

@@ -13,9 +13,9 @@ from labctl.checks.result import Status
 from labctl.course import grade as grading
 from labctl.course import progress, session
 from labctl.course.form import Exercise
+from labctl.course.lang import HANGUL
 from labctl.course.place import Place
 from labctl.course.steps import Done, run_steps
-from labctl.course.text import HANGUL
 from labctl.course.variables import of_lab
 from labctl.engine.base import State
 from labctl.errors import ActionFailed, BadFile, UsageError

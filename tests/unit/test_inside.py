@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from labctl.cli import inside
+from labctl.cli import inside, logs
 from labctl.cli.main import run
 from labctl.errors import FAILED, OK, USAGE
 from labctl.lab import bubble as lab_bubble
@@ -68,10 +68,11 @@ def lab(
 ) -> None:
     places = LabPlaces("default", tmp_path)
     found = load_lab("default", nodes=2, environment={}).with_mode(request.param)
-    monkeypatch.setattr(inside, "require_root", lambda _: None)
-    monkeypatch.setattr(inside, "require_lab", lambda _: places)
-    monkeypatch.setattr(inside, "require_running", lambda _: (places, Bubble()))
-    monkeypatch.setattr(inside, "known_lab", lambda _: found)
+    monkeypatch.setattr(logs, "require_lab", lambda _: places)
+    for module in (inside, logs):
+        monkeypatch.setattr(module, "require_root", lambda _: None)
+        monkeypatch.setattr(module, "require_running", lambda _: (places, Bubble()))
+        monkeypatch.setattr(module, "known_lab", lambda _: found)
     monkeypatch.setattr(lab_bubble, "engine", lambda *_: engine)
 
 
@@ -147,6 +148,22 @@ def test_a_container_that_is_off_is_told_how_to_be_switched_on(
     played.says, played.ends = running, 125
     assert run(["exec", "node1", "--", "true"]) == 125
     assert ("labctl up" in capsys.readouterr().err) is told
+
+
+@pytest.mark.usefixtures("lab")
+@pytest.mark.parametrize("lab", ["container"], indirect=True)
+def test_files_of_a_container_are_copied_by_podman(monkeypatch: pytest.MonkeyPatch) -> None:
+    played = programs(monkeypatch, ssh=False)
+    assert run(["cp", "node1:/etc/hosts", "x"]) == 7
+    assert played.attached[0][-3:] == ("cp", "node1:/etc/hosts", "x")
+
+
+@pytest.mark.usefixtures("lab")
+def test_files_of_a_machine_are_copied_by_scp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    played = programs(monkeypatch, ssh=True)
+    monkeypatch.setattr("labctl.cluster.secrets.ssh_key_file", lambda _: tmp_path / "key")
+    assert run(["cp", "node1:/etc/hosts", "node2:/tmp/x"]) == 7
+    assert played.attached[0][-2:] == ("root@192.168.90.110:/etc/hosts", "root@192.168.90.120:/tmp/x")
 
 
 @pytest.mark.usefixtures("lab")

@@ -209,16 +209,23 @@ def test_the_python_named_is_taken(clone: Clone) -> None:
 def test_becomes_root_with_settings_and_words(clone: Clone, by: str) -> None:
     clone.put("id", "echo 1000")
     # As the real ones do: the settings are gone, unless they stand on the command line.
-    clone.put(by, f'echo 0 >"{clone.base}/uid"; unset LABCTL_STATE PIP_INDEX_URL; cd /; exec "$@"')
+    clone.put(
+        by, f'echo 0 >"{clone.base}/uid"; unset LABCTL_STATE PIP_INDEX_URL LANG LC_ALL; cd /; exec "$@"'
+    )
     clone.put("id", f'cat "{clone.base}/uid" 2>/dev/null || echo 1000')
-    tell = 'printf "%s\\n" "$PWD" "$LABCTL_STATE" "$PIP_INDEX_URL" "$@"'
+    tell = 'printf "%s\\n" "$PWD" "$LABCTL_STATE" "$PIP_INDEX_URL" "$LANG" "$@"'
     clone.lab("--version")
     (clone.venv / "bin/labctl").write_text(f"#!/bin/sh\n{tell}\n")
     result = clone.lab(
-        "up", "a b", cwd=clone.base, LABCTL_STATE="/var/x y$", PIP_INDEX_URL="https://index.example/it's"
+        "up",
+        "a b",
+        cwd=clone.base,
+        LABCTL_STATE="/var/x y$",
+        PIP_INDEX_URL="https://index.example/it's",
+        LANG="ko_KR.UTF-8",
     )
     assert result.stdout.splitlines() == [
-        str(clone.base), "/var/x y$", "https://index.example/it's", "up", "a b",
+        str(clone.base), "/var/x y$", "https://index.example/it's", "ko_KR.UTF-8", "up", "a b",
     ]  # fmt: skip
     assert f"going on by {by}" in result.stderr
 

@@ -9,7 +9,7 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,14 +18,16 @@ import pytest
 
 from labctl.bubble.guard import guard
 from labctl.errors import ActionFailed, BadFile, Busy, HostLacks, LabError, UsageError
-from labctl.lab import capture, copying, lock, record, restore, snapshot, swap
+from labctl.lab import capture, copying, lock, machines, record, restore, snapshot, starts, swap
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab
 from labctl.lab.plan import Until
 from labctl.lab.record import Record
+from labctl.lab.request import Request
 from labctl.lab.snapshot import META, TREE, Snapshot
 from labctl.lab.up import Progress
 from labctl.places import LabPlaces, lab_places
+from labctl.run import run
 from labctl.wait import wait_until
 
 NAME = "unit"
@@ -249,10 +251,36 @@ class Killed(BaseException):
     """What kill -9 does to the code that follows."""
 
 
+CHANGES = ((Path, "rename"), (Path, "unlink"), (Path, "replace"), (swap, "remove_tree"))
+CHANGES_AND_COPIES = (*CHANGES, (copying, "remove"), (copying, "copy_exactly"))
+
+
+def killed_at(step: int, changes: Sequence[tuple[Any, str]], what: Callable[[], object]) -> bool:
+    """Do it, but be killed before the step-th of these changes of the folder; whether there were so many."""
+    steps = 0
+
+    def counting(change: Any) -> Any:
+        def counted(*words: Any, **more: Any) -> Any:
+            nonlocal steps
+            steps += 1
+            if steps == step:
+                raise Killed
+            return change(*words, **more)
+
+        return counted
+
+    with pytest.MonkeyPatch.context() as patched:
+        for owner, name in changes:
+            patched.setattr(owner, name, counting(getattr(owner, name)))
+        try:
+            what()
+        except Killed:
+            return True
+    return False
+
+
 @pytest.mark.parametrize("step", range(1, 12))
-def test_a_swap_that_is_killed_anywhere_is_finished(
-    lab: Lab, places: LabPlaces, monkeypatch: pytest.MonkeyPatch, step: int
-) -> None:
+def test_a_swap_that_is_killed_anywhere_is_finished(lab: Lab, places: LabPlaces, step: int) -> None:
     """The kill comes before the step-th change of the folder; the next call goes on from there."""
     take(lab, places)
     wanted = state_of(places)
@@ -262,26 +290,7 @@ def test_a_swap_that_is_killed_anywhere_is_finished(
     (places.root / "new-folder" / "file").write_text("made since")
     tree = swap.prepare(places)
     copying.copy_exactly(snapshot.folder(places, "one") / TREE, ["disks", "lab.json", "storage"], tree)
-    steps = 0
-
-    def counting(what: Any) -> Any:
-        def counted(*words: Any, **more: Any) -> Any:
-            nonlocal steps
-            steps += 1
-            if steps == step:
-                raise Killed
-            return what(*words, **more)
-
-        return counted
-
-    with monkeypatch.context() as patched:
-        for owner, what in ((Path, "rename"), (Path, "unlink"), (Path, "replace"), (swap, "remove_tree")):
-            patched.setattr(owner, what, counting(getattr(owner, what)))
-        try:
-            swap.commit(places, ["disks", "lab.json", "storage"])
-            killed = False
-        except Killed:
-            killed = True
+    killed = killed_at(step, CHANGES, lambda: swap.commit(places, ["disks", "lab.json", "storage"]))
     marked = (places.root / ".restore" / "marker").exists()
     assert killed == (step <= 9), "the steps of a swap are no longer what this test counts"
     assert swap.finish_interrupted(places) == marked
@@ -350,31 +359,12 @@ def test_what_the_lab_holds_is_not_lost_for_nothing(
 
 @pytest.mark.parametrize("step", range(1, 16))
 def test_a_swap_without_room_that_is_killed_anywhere_is_finished(
-    places: LabPlaces, spoilt: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, step: int
+    places: LabPlaces, spoilt: dict[str, bytes], step: int
 ) -> None:
     """The kill comes before the step-th change of the folder. Until the marker is written nothing is lost."""
     names = ["disks", "lab.json", "storage"]
     before = state_of(places)
-    steps = 0
-
-    def counting(what: Any) -> Any:
-        def counted(*words: Any, **more: Any) -> Any:
-            nonlocal steps
-            steps += 1
-            if steps == step:
-                raise Killed
-            return what(*words, **more)
-
-        return counted
-
-    with monkeypatch.context() as patched:
-        for owner, what in (
-            (Path, "rename"), (Path, "unlink"), (Path, "replace"),
-            (swap, "remove_tree"), (copying, "remove"), (copying, "copy_exactly"),
-        ):  # fmt: skip
-            patched.setattr(owner, what, counting(getattr(owner, what)))
-        with contextlib.suppress(Killed):
-            swap.commit_without_room(places, names, "one")
+    killed_at(step, CHANGES_AND_COPIES, lambda: swap.commit_without_room(places, names, "one"))
     marked = (places.root / ".restore" / "marker").exists()
     if step <= 2:
         assert not marked
@@ -435,6 +425,103 @@ def test_a_snapshot_that_was_taken_away_meanwhile(
     assert "labctl down" in told.value.mend
     assert (places.storage / "diff" / "filler").exists(), "nothing is lost for nothing"
     assert state_of(places) != spoilt
+
+
+# -- made anew, because no snapshot of the start can be used ------------------------------------
+
+
+@pytest.fixture
+def made_anew(monkeypatch: pytest.MonkeyPatch, places: LabPlaces) -> list[Request]:
+    """What `up` is asked for, once the lab's folder is empty."""
+    asked: list[Request] = []
+
+    def up(request: Request, _: Progress) -> None:
+        assert [path.name for path in places.root.iterdir() if path.name in swap.content(places)] == [
+            "secrets"
+        ]
+        assert (places.secrets / "key").read_text() == "a secret"
+        asked.append(request)
+
+    monkeypatch.setattr(starts, "bring_up_held", up)
+    places.secrets.mkdir()
+    (places.secrets / "key").write_text("a secret")
+    return asked
+
+
+def test_a_start_without_a_snapshot_is_made_of_nothing(places: LabPlaces, made_anew: list[Request]) -> None:
+    assert starts.go_to(places, "nodes", Progress(say=quiet))
+    assert [(request.until, request.nodes) for request in made_anew] == [(Until.NODES, 4)]
+    assert swap.last(places)[0] == ""
+    assert (places.logs / "podman.log").exists()
+
+
+@root_only
+@pytest.mark.parametrize("fill", ["data", "entries"])
+def test_a_start_is_made_of_nothing_on_a_full_disk(
+    places: LabPlaces, made_anew: list[Request], fill: str
+) -> None:
+    """The lab lies on a small file system that a learner has filled; its snapshot is damaged."""
+    moved = places.root.with_name("moved")
+    places.root.rename(moved)
+    places.root.mkdir()
+    options = "mode=700,size=512k" if fill == "data" else "mode=700,nr_inodes=64"
+    run(["mount", "-t", "tmpfs", "-o", options, "small", places.root], timeout=10)
+    try:
+        copying.remove_tree(moved / "disks")
+        shutil.copytree(moved, places.root, dirs_exist_ok=True)
+        snapshot.folder(places, "fresh-nodes").mkdir(parents=True)
+        (snapshot.folder(places, "fresh-nodes") / META).write_text("{")
+        with contextlib.suppress(OSError), (places.storage / "filler").open("wb", buffering=0) as filler:
+            while fill == "data":
+                filler.write(b"x" * 1024)
+        with contextlib.suppress(OSError):
+            for number in range(64 if fill == "entries" else 0):
+                (places.storage / f"entry{number}").touch()
+        with pytest.raises(OSError, match="No space left"):
+            (places.root / "more").write_text("x" * 4096)
+        (places.root / "more").unlink(missing_ok=True)
+        assert starts.go_to(places, "nodes", Progress(say=quiet))
+        assert len(made_anew) == 1
+    finally:
+        run(["umount", places.root], timeout=10)
+
+
+def test_machines_of_a_cloud_image_are_made_of_it_again(
+    places: LabPlaces, made_anew: list[Request], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "image.qcow2"
+    monkeypatch.setattr(machines, "load", lambda _: SimpleNamespace(source=str(file)))
+    before = state_of(places)
+    with pytest.raises(UsageError, match="There is no file"):
+        starts.go_to(places, "nodes", Progress(say=quiet))
+    assert state_of(places) == before, "nothing is lost for nothing"
+    monkeypatch.setattr("labctl.image.cloud_file.look", lambda _: None)
+    starts.go_to(places, "nodes", Progress(say=quiet))
+    assert [request.vm_image for request in made_anew] == [file]
+
+
+@pytest.mark.parametrize("step", range(1, 12))
+@pytest.mark.usefixtures("made_anew")
+def test_a_lab_that_is_killed_while_it_is_cleared_is_cleared_by_the_next_call(
+    places: LabPlaces, step: int
+) -> None:
+    killed_at(step, CHANGES_AND_COPIES, lambda: swap.clear(places, ["secrets"]))
+    marked = (places.root / ".restore" / "marker").exists()
+    assert swap.finish_interrupted(places) == marked
+    if step > 1:
+        assert swap.content(places) == ["secrets"]
+    assert (places.secrets / "key").read_text() == "a secret"
+
+
+@pytest.mark.usefixtures("made_anew")
+def test_no_room_even_for_a_new_lab_is_told(places: LabPlaces, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(starts, "bring_up_held", full)
+    with pytest.raises(HostLacks, match="no room left to make lab unit anew") as told:
+        starts.go_to(places, "nodes", Progress(say=quiet))
+    assert "snapshot delete" in told.value.mend
 
 
 def test_the_last_restore_is_remembered_and_in_no_snapshot(lab: Lab, places: LabPlaces) -> None:

@@ -16,6 +16,7 @@ from labctl.cli.course_open import (
     active_of,
     course_of,
     open_record,
+    under_way,
 )
 from labctl.cli.frame import (
     JsonOption,
@@ -172,7 +173,7 @@ def hint(lab: LabOption = DEFAULT_LAB, lang: LangOption = None, course: CourseOp
 
     places = require_lab(lab)
     known, tongue = open_record(places, lang)
-    chosen = active_of(course_of(course), known, lab)
+    chosen = under_way(course, known, lab)
     given, count = known.of(chosen.id).shown, len(chosen.hints)
     values = variables(known_lab(places))
     for number in range(min(given + 1, count)):
@@ -197,7 +198,7 @@ def solve(lab: LabOption = DEFAULT_LAB, lang: LangOption = None, course: CourseO
 
     places, _ = require_running(lab)
     known, tongue = open_record(places, lang)
-    chosen = active_of(course_of(course), known, lab)
+    chosen = under_way(course, known, lab)
     place = place_of(known_lab(places), places, tongue)
     session.solve(
         place,
@@ -222,7 +223,7 @@ def finish(
 
     places = require_lab(lab)
     known, tongue = open_record(places, lang)
-    chosen = active_of(course_of(course), known, lab)
+    chosen = under_way(course, known, lab)
     with console.Steps(f"labctl finish, {chosen.id}") as steps:
         session.finish(
             place_of(known_lab(places), places, tongue, say=steps.say, patience=wait), places, chosen

@@ -63,9 +63,23 @@ def course_of(folders: Sequence[Path] | None) -> Course:
 
 def active_of(course: Course, known: Progress, lab: str) -> Exercise:
     """The exercise that is under way. Raises UsageError."""
+    return course.find(_active(known, lab))
+
+
+def under_way(folders: Sequence[Path] | None, known: Progress, lab: str) -> Exercise:
+    """The same, without reading the whole course where one file is enough. Raises UsageError."""
+    from labctl.cli.course_host import variable_names
+    from labctl.course import catalog
+
+    name = _active(known, lab)
+    found = None if folders else catalog.own(name, variables=variable_names())
+    return found or course_of(folders).find(name)
+
+
+def _active(known: Progress, lab: str) -> str:
     if not known.active:
         raise UsageError(
             f"No exercise is under way in lab {lab}.",
             mend=f"labctl exercise day1{lab_flag(lab)}   (or exercise list)",
         )
-    return course.find(known.active)
+    return known.active

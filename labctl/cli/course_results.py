@@ -61,10 +61,10 @@ def check(
     from labctl.course.grade import passed
 
     places = require_lab(lab) if every else require_running(lab)[0]
-    known_course, (known, tongue) = front.course_of(course), front.open_record(places, lang)
+    known, tongue = front.open_record(places, lang)
     if every:
-        return _every(known_course, known, places, tongue, as_json=as_json, junit=junit)
-    chosen = front.active_of(known_course, known, lab)
+        return _every(front.course_of(course), known, places, tongue, as_json=as_json, junit=junit)
+    chosen = front.under_way(course, known, lab)
     with console.Steps(f"labctl check {chosen.id}", quiet=as_json) as steps:
         place = place_of(known_lab(places), places, tongue, say=steps.say)
         results = _watched(place, chosen) if watch else None
@@ -80,7 +80,7 @@ def check(
     else:
         _show(place, results)
         if passed(results):
-            farewell(place, known_course, chosen, known)
+            farewell(place, front.course_of(course), chosen, known)
     return OK if passed(results) or not any(one.failed for one in results) else FAILED
 
 

@@ -131,7 +131,7 @@ def begin(
 
 
 def _prepare(place: Place, exercise: Exercise, say: Say) -> None:
-    """Run the preparation; then every node has booted. pcsd comes last, and only what names it waits for it."""
+    """Run the preparation; then every node has booted. pcsd comes last; only what names it waits for it."""
     if any(PCS.search(step.run) for step in exercise.prepare):
         await_boot(place)
     if exercise.prepare:

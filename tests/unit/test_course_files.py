@@ -144,6 +144,12 @@ def test_a_teachers_folder_adds_and_replaces(tmp_path: Path) -> None:
     assert course.days[-1] == "day5"
 
 
+def test_one_exercise_is_read_alone() -> None:
+    for each in OWN.exercises:
+        assert catalog.own(each.id, variables=VARIABLES) == each
+    assert catalog.own("day1/nothing", variables=VARIABLES) is None
+
+
 def test_a_broken_file_of_a_teacher_leaves_the_rest_usable(tmp_path: Path) -> None:
     changed(tmp_path, ("aim:", "amis:"))
     course = catalog.load((tmp_path,), variables=VARIABLES)

@@ -26,7 +26,8 @@ def labs() -> list[str]:
 def take_down(name: str, *, say: Callable[[str], None], patience: float = 0.0) -> bool:
     """End the lab's processes and remove its folder. True when there was anything.
 
-    Needs nothing of the lab to be whole: no record, no podman, no answer. Raises Busy, ActionFailed.
+    Needs nothing of the lab to be whole: no record, no podman, no answer; of another libvirtd that has its
+    machines, an answer. Raises Busy, ActionFailed, HostLacks.
     """
     places = lab_places(name)
     with lock.held(name, f"labctl down --lab {name}", patience=patience, on_wait=say):
@@ -54,8 +55,15 @@ def switch_off(name: str, *, say: Callable[[str], None], patience: float = 0.0) 
 def end_processes(name: str, places: LabPlaces) -> bool:
     """End all that runs of a lab, and what the kernel holds for it beside. True when something ran.
 
-    Raises ActionFailed when something of it cannot be taken out of the kernel.
+    Raises ActionFailed when something of it cannot be taken out of the kernel, HostLacks when the libvirtd
+    that has its machines does not answer.
     """
+    if not places.in_bubble:
+        from labctl.engine import elsewhere
+
+        # The daemon first, which would switch a machine on again.
+        ran = bubble.stop(places)
+        return elsewhere.end_all(places) or ran
     if not CLAIMS.exists():  # no lab of this host has the kernel's own target
         return bubble.stop(places)
     from labctl.storage import lio

@@ -32,8 +32,8 @@ NAME = re.compile(r"(?P<port>[A-Za-z0-9_.-]{1,15})@(?P<bridge>[A-Za-z0-9_.-]{1,1
 LOOK = 0.2  # s between two looks for a machine that has started
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
 FRAME_MAX = 65536 + 14
-AT_ONCE = 64  # frames of one wire before the others have their turn
-CHUNK = 256 * 1024
+AT_ONCE = 256  # frames of one wire before the others have their turn; more than CHUNK has of the usual size
+CHUNK = 256 * 1024  # bytes
 
 
 def frames(held: bytearray) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from labctl.errors import ActionFailed, HostLacks, LabError
 from labctl.places import SOCKET_PATH_MAX, LabPlaces
 
 DESCRIPTION = "domain.xml"
+LOGS = Path("/var/log/libvirt/qemu")  # one file a machine
 LONGEST_WIRE = "x" * 15 + "@" + "x" * 15  # two interfaces' names
 
 
@@ -50,18 +51,18 @@ def keep(folder: Path, made: Any) -> None:
     (folder / DESCRIPTION).write_text(text)
 
 
-def hand_over(places: LabPlaces, host: LibvirtHost) -> None:
-    """Let that libvirt's QEMU come to the machines' disks, and to nothing else of the lab.
+def hand_over(places: LabPlaces, host: LibvirtHost, machines: Sequence[Path]) -> None:
+    """Let that libvirt's QEMU come to the disks in the folders of machines, and to nothing else of the lab.
 
     Folders stay root's, so that QEMU's account can put no link where root writes; but for the one of sockets.
     """
     places.wires.mkdir(mode=0o700, exist_ok=True)
-    if host.uid == 0:
+    if host.uid == 0 or not machines:
         return
-    for folder in (places.root, places.vms, *places.vms.glob("*/")):
+    for folder in (places.root, places.vms, *machines):
         os.chown(folder, 0, host.gid)
         folder.chmod(0o710)
-    for folder in places.vms.glob("*/"):
+    for folder in machines:
         (folder / "console.log").touch(mode=0o600)  # who writes it need not be root
         for name in ("disk.qcow2", "files.tar", "console.log"):
             os.chown(folder / name, host.uid, host.gid, follow_symlinks=False)
@@ -77,8 +78,10 @@ def undefine(found: Any) -> None:
 def define_all(places: LabPlaces) -> None:
     """Tell that libvirtd the lab's machines, as they are described in the lab's folder. Raises LabError."""
     with _connected(places.libvirt_uri) as connection:
-        hand_over(places, look(connection, places.libvirt_uri))
-        for file in sorted(places.vms.glob(f"*/{DESCRIPTION}")):
+        # One without a description was half made, and is made anew.
+        described = sorted(places.vms.glob(f"*/{DESCRIPTION}"))
+        hand_over(places, look(connection, places.libvirt_uri), [file.parent for file in described])
+        for file in described:
             try:
                 connection.defineXML(file.read_text())
             except binding().libvirtError as error:
@@ -110,6 +113,13 @@ def end_all(places: LabPlaces) -> bool:
         ) from None
     shutil.rmtree(places.wires, ignore_errors=True)
     return ran
+
+
+def forget_logs(places: LabPlaces) -> None:
+    """Remove what the host's libvirt has written about the lab's machines, which it would keep for ever."""
+    for folder in places.vms.glob("*/"):
+        for file in LOGS.glob(f"{domain.title(places.lab, folder.name)}.log*"):
+            file.unlink(missing_ok=True)
 
 
 def _folder_of(found: Any) -> str:

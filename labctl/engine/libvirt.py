@@ -122,8 +122,8 @@ class LibvirtEngine(Link):
         with self._errors(f"libvirt refused to make {machine.name}"):
             made = connection.defineXML(domain.xml(machine, hardware, around))
             if around is not None:
+                elsewhere.hand_over(self._places, around.host, [machine.folder])
                 elsewhere.keep(machine.folder, made)
-                elsewhere.hand_over(self._places, around.host)
 
     def start(self, name: str) -> None:
         found = self._domain(name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from labctl.bubble import loops
 from labctl.bubble import start as bubble
 from labctl.bubble.settings import made_for_libvirt
+from labctl.engine import elsewhere
 from labctl.errors import ActionFailed, LabError
 from labctl.lab import lock
 from labctl.places import LabPlaces, lab_places, labs_root
@@ -33,6 +34,8 @@ def take_down(name: str, *, say: Callable[[str], None], patience: float = 0.0) -
     with lock.held(name, f"labctl down --lab {name}", patience=patience, on_wait=say):
         ran = end_processes(name, places)
         existed = places.root.exists()
+        if not places.in_bubble:
+            elsewhere.forget_logs(places)
         _forget_libvirt(places.root.parent)
         _remove(places)
     loops.tidy(labs_root(), last=not labs())
@@ -59,8 +62,6 @@ def end_processes(name: str, places: LabPlaces) -> bool:
     that has its machines does not answer.
     """
     if not places.in_bubble:
-        from labctl.engine import elsewhere
-
         # The daemon first, which would switch a machine on again.
         ran = bubble.stop(places)
         return elsewhere.end_all(places) or ran

@@ -241,7 +241,7 @@ def test_only_disks_are_handed_over_and_folders_stay_roots(places: LabPlaces) ->
     folder.mkdir(parents=True, mode=0o700)
     pending.add(folder / pending.NAME, [File("/etc/a", b"one")])
     (folder / "disk.qcow2").touch(mode=0o600)
-    elsewhere.hand_over(places, HOST)
+    elsewhere.hand_over(places, HOST, [folder])
     pending.add(folder / pending.NAME, [File("/etc/a", b"two")])
 
     def seen(path: Path) -> tuple[int, int, int]:

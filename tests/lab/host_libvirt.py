@@ -65,7 +65,7 @@ class HostLibvirt:
 
 @contextmanager
 def host_libvirt(home: Path) -> Iterator[HostLibvirt]:
-    """Start it below this folder, which its account must be able to enter; it ends with all it has started."""
+    """Start it below this folder, which its account must be able to enter; it ends with all it started."""
     made = [Path("/", name) for name in FOLDERS if not Path("/", name).is_dir()]
     for name in (*FOLDERS, "sock"):
         (home / name).mkdir(parents=True)

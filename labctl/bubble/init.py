@@ -117,7 +117,11 @@ def private_run(settings: Settings) -> None:
     if seen.is_relative_to("/run"):
         # The libvirtd that the machines are in is the host's; the daemon asks it for their power.
         seen.mkdir(parents=True)
-        run(["mount", "--bind", f"/proc/self/fd/{before}", str(seen)], timeout=10, pass_fds=[before])
+        run(
+            ["mount", "--no-canonicalize", "--bind", f"/proc/self/fd/{before}", str(seen)],
+            timeout=10,
+            pass_fds=[before],
+        )
     os.close(before)
     if resolver.is_relative_to("/run"):
         resolver.parent.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,8 @@ for name in passwd group; do mount --bind "$home/$name" "/etc/$name"; done
 for name in etc/libvirt var/lib/libvirt var/cache/libvirt var/log/libvirt; do
     mount --bind "$home/$name" "/$name"
 done
+# As hosts have it for their accounts: where it is root's alone, libvirt asks QEMU about it at every call.
+[ ! -e /dev/kvm ] || { mknod -m 666 "$home/kvm" c 10 232 && mount --bind "$home/kvm" /dev/kvm; }
 virtlogd --daemon
 while :; do libvirtd --config "$home/libvirtd.conf" & wait $! || true; sleep 0.5; done
 """

@@ -17,9 +17,12 @@ from labctl.engine import domain, elsewhere, libvirt_host, pending
 from labctl.engine.base import File
 from labctl.engine.libvirt_host import LibvirtHost, absolute, described, require_local, socket_folder
 from labctl.errors import USAGE, HostLacks, NotPermitted, UsageError
+from labctl.image.vm import VmImage
 from labctl.lab import down, libvirt_uri
 from labctl.lab.load import load_lab
 from labctl.places import LabPlaces
+from labctl.vm import accel
+from labctl.vm.trial import Bootable, Kind, Trial
 
 LAB = load_lab("x").with_mode("vm")
 HARDWARE = domain.Hardware(Path("/b/disk.img"), Path("/b/vmlinuz"), Path("/b/initrd"), "quiet", "tcg", 8.0)
@@ -253,6 +256,29 @@ def test_only_disks_are_handed_over_and_folders_stay_roots(places: LabPlaces) ->
     for path in (places.root, places.vms, folder):
         assert seen(path) == (0, 994, 0o710)
     assert seen(places.wires)[0] == 64055
+
+
+class Runner:
+    """labctl.vm.accel.Runner: a libvirtd whose QEMU may not use KVM."""
+
+    version, unusable = "1", ""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def attempt(self, kind: Kind, image: Bootable, limit: float) -> Trial:
+        self.asked.append(kind)
+        return Trial(None, "that libvirt says: no") if kind == "kvm" else Trial(3.5)
+
+
+def test_whether_kvm_works_is_tried_by_that_libvirt(tmp_path: Path) -> None:
+    there, image = Runner(), VmImage("an-image", "debian", Path("/d"), Path("/k"), Path("/i"))
+    said: list[str] = []
+    for _ in range(2):
+        found = accel.acceleration(image, cache=tmp_path / "cache.json", say=said.append, by=there)
+        assert (found.kind, found.boot_seconds) == ("tcg", 3.5)
+        assert "that libvirt says: no" in found.reason
+    assert there.asked == ["kvm", "tcg"]
 
 
 # -- the wires -------------------------------------------------------------------------------

@@ -13,10 +13,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from labctl.bubble import wires
-from labctl.engine import domain, elsewhere, libvirt_host, pending
+from labctl.engine import domain, elsewhere, libvirt_host, libvirt_link, pending
 from labctl.engine.base import File
+from labctl.engine.libvirt import LibvirtEngine
 from labctl.engine.libvirt_host import LibvirtHost, absolute, described, require_local, socket_folder
-from labctl.errors import USAGE, HostLacks, NotPermitted, UsageError
+from labctl.errors import USAGE, ActionFailed, HostLacks, NotPermitted, UsageError
 from labctl.image.vm import VmImage
 from labctl.lab import down, libvirt_uri
 from labctl.lab.load import load_lab
@@ -187,6 +188,70 @@ def test_its_networks_are_sockets_in_the_order_of_its_legs() -> None:
     assert all(wires.NAME.fullmatch(Path(path).name) for path in paths)
     assert [value["addr"] for value in values[1::2]] == ["0x10", "0x11", "0x12"]
     assert [value["netdev"] for value in values[1::2]] == [value["id"] for value in values[::2]]
+
+
+class Domain:
+    """A domain there."""
+
+    def __init__(self, document: str) -> None:
+        self._document = document
+        self.ended = self.gone = False
+
+    def XMLDesc(self) -> str:  # noqa: N802 (libvirt's)
+        return self._document
+
+    def isActive(self) -> bool:  # noqa: N802
+        return not self.ended
+
+    def isPersistent(self) -> bool:  # noqa: N802
+        return True
+
+    def destroy(self) -> None:
+        self.ended = True
+
+    def undefineFlags(self, _: int) -> None:  # noqa: N802
+        self.gone = True
+
+
+@pytest.fixture
+def there(places: LabPlaces, monkeypatch: pytest.MonkeyPatch) -> list[Domain]:
+    """The domains of another libvirtd, which this lab's machines are in."""
+    domains: list[Domain] = []
+    places.elsewhere.write_text(f"{SOCKET}\n")
+    api = SimpleNamespace(
+        libvirtError=LibvirtError,
+        VIR_DOMAIN_UNDEFINE_MANAGED_SAVE=1,
+        VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA=2,
+    )
+    connection = SimpleNamespace(
+        listAllDomains=lambda: domains, lookupByName=lambda _: domains[0], close=lambda: None
+    )
+    for module in (elsewhere, libvirt_link):
+        monkeypatch.setattr(module, "binding", lambda: api)
+        monkeypatch.setattr(module, "connect", lambda _: connection)
+    return domains
+
+
+def of_lab(folder: Path) -> Domain:
+    around = domain.Elsewhere("x", folder, folder / "wires", HOST)
+    return Domain(domain.xml(domain.of_node(LAB, LAB.node("node1"), "i", folder), HARDWARE, around))
+
+
+def test_only_what_bears_the_labs_folder_is_ended(places: LabPlaces, there: list[Domain]) -> None:
+    """Not a stranger's of our name, not that of a lab of the same name elsewhere on this host."""
+    there += [Domain("<domain><name>labctl-x-node1</name></domain>"), of_lab(Path("/other/labs/x"))]
+    assert not elsewhere.end_all(places)
+    there.append(of_lab(places.root))
+    assert elsewhere.end_all(places)
+    assert [(each.ended, each.gone) for each in there] == [(False, False), (False, False), (True, True)]
+
+
+def test_a_strangers_machine_of_our_name_is_told(places: LabPlaces, there: list[Domain]) -> None:
+    there.append(of_lab(Path("/other/labs/x")))
+    with pytest.raises(ActionFailed, match="labctl-x-node1 that is not of this lab"):
+        LibvirtEngine(places).power_off("node1")
+    assert not there[0].ended
+    assert dict(LibvirtEngine(places).observe()) == {}
 
 
 def test_the_labs_note_says_where_its_machines_are(places: LabPlaces) -> None:

@@ -82,7 +82,7 @@ class ByLibvirt:
             if wait_until("the guest", told, timeout=limit, every=0.05) == "began":
                 return Trial(min(time.monotonic() - start, guest.info()[4] / 1e9))
         except api.libvirtError as error:
-            return Trial(None, f"that libvirt says: {error}")
+            return Trial(None, f"that libvirt says: {str(error).partition(chr(10))[0]}")
         except TimedOut:
             return Trial(None, f"a guest ran for {limit:.0f} s and had not booted")
         finally:

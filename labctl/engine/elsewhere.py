@@ -17,12 +17,11 @@ from typing import Any
 from labctl.engine import domain
 from labctl.engine.domain import Elsewhere
 from labctl.engine.libvirt_binding import binding
-from labctl.engine.libvirt_host import LibvirtHost, connect, look, require_reachable
+from labctl.engine.libvirt_host import LibvirtHost, connect, forget_log, look, require_reachable
 from labctl.errors import ActionFailed, HostLacks, LabError
 from labctl.places import SOCKET_PATH_MAX, LabPlaces
 
 DESCRIPTION = "domain.xml"
-LOGS = Path("/var/log/libvirt/qemu")  # one file a machine
 LONGEST_WIRE = "x" * 15 + "@" + "x" * 15  # two interfaces' names
 
 
@@ -118,8 +117,7 @@ def end_all(places: LabPlaces) -> bool:
 def forget_logs(places: LabPlaces) -> None:
     """Remove what the host's libvirt has written about the lab's machines, which it would keep for ever."""
     for folder in places.vms.glob("*/"):
-        for file in LOGS.glob(f"{domain.title(places.lab, folder.name)}.log*"):
-            file.unlink(missing_ok=True)
+        forget_log(domain.title(places.lab, folder.name))
 
 
 def _folder_of(found: Any) -> str:

@@ -15,6 +15,7 @@ from labctl.engine.libvirt_binding import binding
 from labctl.errors import HostLacks, LabError, NotPermitted, UsageError
 
 RUN = Path("/run/libvirt")
+LOGS = Path("/var/log/libvirt/qemu")  # the system's; one file a machine
 CONNECT_SECONDS = 30.0
 LEAST_QEMU = 7_002_000  # as libvirt counts it: 7.2, the first with `-netdev stream`
 START = "systemctl start libvirtd   (or virtqemud; `virsh --connect URI list` tells whether it answers)"
@@ -166,6 +167,12 @@ def confine(domain: ET.Element, host: LibvirtHost) -> None:
             ET.SubElement(label, "label").text = f"+{host.uid}:+{host.gid}"
         else:
             ET.SubElement(domain, "seclabel", type="none", model=model)
+
+
+def forget_log(title: str) -> None:
+    """Remove what the host's libvirt has written about a machine that is there no more."""
+    for file in LOGS.glob(f"{title}.log*"):
+        file.unlink(missing_ok=True)
 
 
 def require_reachable(path: Path, host: LibvirtHost) -> None:

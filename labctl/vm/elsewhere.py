@@ -18,7 +18,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from labctl.engine.libvirt_binding import binding
-from labctl.engine.libvirt_host import confine, connect, look
+from labctl.engine.libvirt_host import confine, connect, forget_log, look
 from labctl.errors import TimedOut
 from labctl.places import vm_images
 from labctl.vm.trial import CMDLINE, MARKER, MEMORY_MIB, Bootable, Kind, Trial
@@ -30,6 +30,7 @@ class ByLibvirt:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
+        self._name = f"labctl-trial-{os.getpid()}"
         self._connection: Any = None
 
     def __enter__(self) -> ByLibvirt:
@@ -89,12 +90,13 @@ class ByLibvirt:
             if guest is not None:
                 with contextlib.suppress(api.libvirtError):  # it ended by itself
                     guest.destroy()
+            forget_log(self._name)
             shutil.rmtree(folder, ignore_errors=True)
         return Trial(None, "a guest ended by itself")
 
     def _document(self, kind: Kind, image: Bootable, serial: Path) -> str:
         domain = ET.Element("domain", type="kvm" if kind == "kvm" else "qemu")
-        ET.SubElement(domain, "name").text = f"labctl-trial-{os.getpid()}"
+        ET.SubElement(domain, "name").text = self._name
         ET.SubElement(domain, "memory", unit="MiB").text = str(MEMORY_MIB)
         system = ET.SubElement(domain, "os")
         ET.SubElement(system, "type", arch="x86_64", machine="pc").text = "hvm"

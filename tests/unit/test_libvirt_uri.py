@@ -346,6 +346,18 @@ def test_whether_kvm_works_is_tried_by_that_libvirt(tmp_path: Path) -> None:
     assert there.asked == ["kvm", "tcg"]
 
 
+def test_libvirts_own_log_of_a_machine_goes_with_the_lab(
+    places: LabPlaces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(libvirt_host, "LOGS", tmp_path)
+    (places.vms / "node1").mkdir(parents=True)
+    others = ["labctl-x-node10.log", "labctl-y-node1.log", "win11.log"]
+    for name in ("labctl-x-node1.log", "labctl-x-node1.log.0", *others):
+        (tmp_path / name).touch()
+    elsewhere.forget_logs(places)
+    assert sorted(path.name for path in tmp_path.glob("*.log*")) == sorted(others)
+
+
 # -- the wires -------------------------------------------------------------------------------
 
 

@@ -94,9 +94,26 @@ class LabPlaces:
         return self.root / "libvirt-sock"
 
     @property
+    def elsewhere(self) -> Path:
+        """Names the libvirtd that the machines are in, where that is not the lab's own: its URI."""
+        return self.root / "libvirt-uri"
+
+    @property
+    def in_bubble(self) -> bool:
+        """Whether the lab's machines are in a libvirtd of its own bubble, and end with it."""
+        return not self.elsewhere.exists()
+
+    @property
     def libvirt_uri(self) -> str:
-        """Where the lab's own libvirtd answers (https://libvirt.org/uri.html)."""
-        return f"qemu+unix:///system?socket={self.libvirt_socket}"
+        """Where the libvirtd of the lab's machines answers (https://libvirt.org/uri.html)."""
+        if self.in_bubble:
+            return f"qemu+unix:///system?socket={self.libvirt_socket}"
+        return self.elsewhere.read_text().strip()
+
+    @property
+    def wires(self) -> Path:
+        """The sockets that are the networks of machines in another libvirtd."""
+        return self.root / "wires"
 
     @property
     def networks(self) -> Path:

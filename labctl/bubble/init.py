@@ -33,7 +33,7 @@ log = logging.getLogger("labctl.bubble")
 
 CGROUP = Path("/sys/fs/cgroup")
 RESTARTS_PER_MINUTE = 5
-ESSENTIAL = frozenset({"podman", "labd", "libvirtd"})
+ESSENTIAL = frozenset({"podman", "labd", "libvirtd", "wires"})
 LIBVIRT_ACCOUNTS = ("libvirt-qemu",)  # Debian's; in other families they come with QEMU
 LIBVIRT_FOLDERS = ("etc/libvirt", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun")
@@ -47,8 +47,8 @@ def main() -> int:
     try:
         enter_cgroup(settings.lab)
         private_run(settings)
-        private_dev((*DEVICES, "kvm") if settings.machines else DEVICES)
-        if settings.machines:
+        private_dev((*DEVICES, "kvm") if settings.libvirtd else DEVICES)
+        if settings.libvirtd:
             private_libvirt(Path(settings.root) / "libvirt")
             own_accounts(Path(settings.root) / "libvirt")
         listeners = [(forward, listen(forward.first, forward.last)) for forward in settings.forwards]
@@ -110,8 +110,19 @@ def private_run(settings: Settings) -> None:
     """
     resolver = Path(os.path.realpath("/etc/resolv.conf"))
     content = "nameserver 10.0.2.3\n" if settings.outside else "# this lab has no outside\n"
+    seen = Path(os.path.realpath(settings.seen)) if settings.seen else Path("/")
+    before = os.open(seen, os.O_PATH)
     run(["mount", "-t", "tmpfs", "-o", "mode=0755,size=256m", "labctl", "/run"], timeout=10)
     Path("/run/lock").mkdir()
+    if seen.is_relative_to("/run"):
+        # The libvirtd that the machines are in is the host's; the daemon asks it for their power.
+        seen.mkdir(parents=True)
+        run(
+            ["mount", "--no-canonicalize", "--bind", f"/proc/self/fd/{before}", str(seen)],
+            timeout=10,
+            pass_fds=[before],
+        )
+    os.close(before)
     if resolver.is_relative_to("/run"):
         resolver.parent.mkdir(parents=True, exist_ok=True)
         resolver.write_text(content)
@@ -258,6 +269,9 @@ class Services:
                 logs / "outside.log",
                 [host_network],
             )
+        if settings.wires:
+            words = [sys.executable, "-m", "labctl.bubble.wires", settings.wires]
+            self._commands["wires"] = (words, logs / "wires.log", [])
         if settings.libvirtd:
             self._commands["libvirtd"] = (settings.libvirtd, logs / "libvirtd.log", [])
         self._environment = environment

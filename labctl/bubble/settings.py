@@ -51,7 +51,8 @@ class Settings:
     storage: name of the driver that serves the shared disks, or none.
     subnets: the lab's own, never to be looked for outside.
     machines: names of those that are virtual machines.  libvirtd: for these; else empty.
-    pace: how many times slower they are than under KVM.
+    pace: how many times slower they are than under KVM.  wires: the folder of the sockets of machines in
+    another libvirtd, and seen: the host's folder with that one's own; else both are empty.
     """
 
     lab: str
@@ -69,6 +70,8 @@ class Settings:
     bridges: list[Bridge] = field(default_factory=list)
     libvirtd: list[str] = field(default_factory=list)
     pace: float = 1.0
+    wires: str = ""
+    seen: str = ""
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1))

@@ -183,18 +183,32 @@ def console_(node: NodeArgument, lab: LabOption = DEFAULT_LAB) -> int:
         raise UsageError(
             f"{name} is a container and has no console.", mend=f"{enter}labctl logs {name}{lab_flag(lab)}"
         )
-    return run.attach(["virsh", "--connect", places.libvirt_uri, "console", "--force", name])
+    there = _in_libvirt(places, name)
+    return run.attach(["virsh", "--connect", places.libvirt_uri, "console", "--force", there])
+
+
+def _in_libvirt(places: LabPlaces, machine: str) -> str:
+    """What libvirt calls a machine: in one that is not the lab's own, by the lab's name, too."""
+    from labctl.engine.domain import title
+
+    return machine if places.in_bubble else title(places.lab, machine)
 
 
 def virsh(context: typer.Context, lab: LabOption = DEFAULT_LAB) -> int:
-    """The lab's own libvirt, with whatever arguments: labctl virsh -- list --all."""
+    """The libvirt of the lab's machines, with whatever arguments: labctl virsh -- list --all.
+
+    A word that is a machine's name means that machine, also where libvirt calls it labctl-LAB-NAME.
+    """
     require_root("virsh")
     places, _ = require_running(lab)
-    if not known_lab(places).has_machines:
+    known = known_lab(places)
+    if not known.has_machines:
         raise UsageError(
             f"Lab {lab} has no virtual machines.", mend=f"labctl podman{lab_flag(lab)} -- ps -a"
         )  # fmt: skip
-    return run.attach(["virsh", "--connect", places.libvirt_uri, *context.args])
+    names = {node.name for node in known.nodes} | {TARGET}
+    words = [_in_libvirt(places, word) if word in names else word for word in context.args]
+    return run.attach(["virsh", "--connect", places.libvirt_uri, *words])
 
 
 def forward(

@@ -61,6 +61,14 @@ def up(
             help="Make the virtual machines of this cloud image (qcow2 or raw) of a distribution.",
         ),
     ] = None,
+    libvirt_uri: Annotated[
+        str | None,
+        typer.Option(
+            "--libvirt-uri",
+            metavar="URI",
+            help="Make the virtual machines in a libvirt of this host, as qemu:///system.",
+        ),
+    ] = None,
     until: Annotated[
         Until | None,
         typer.Option(
@@ -97,6 +105,7 @@ def up(
         family=family,
         mode=mode,
         vm_image=vm_image,
+        libvirt_uri=libvirt_uri,
         storage=storage,
         until=until or as_far_as_the_exercise(lab),
         dry_run=dry_run,

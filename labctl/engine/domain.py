@@ -5,18 +5,22 @@ https://libvirt.org/formatdomain.html
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from labctl.engine.container import bridge_name, mac
+from labctl.engine.libvirt_host import LibvirtHost, confine
 
 if TYPE_CHECKING:
     from labctl.engine.base import Appliance
     from labctl.lab.model import Lab, NodeSpec
 
 NAMESPACE = "urn:labctl:machine:1"
+QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
+FIRST_SLOT = 0x10  # on the machine's PCI bus, behind all that libvirt gives one by itself
 NODE, APPLIANCE = "node", "appliance"
 AGENT = "org.qemu.guest_agent.0"
 FILES_SERIAL = "labctl-files"  # what images/vm's vm-init looks for
@@ -78,6 +82,28 @@ class Machine:
         return self.folder / "console.log"
 
 
+@dataclass(frozen=True)
+class Elsewhere:
+    """What a machine in a libvirtd that is not the lab's own needs beside.
+
+    folder: the lab's, which tells our domains from all others.  wires: where its sockets are to be.
+    """
+
+    lab: str
+    folder: Path
+    wires: Path
+    host: LibvirtHost
+
+    def wire(self, machine: str, leg: Leg) -> Path:
+        """The socket of one leg; labctl.bubble.wires reads the name."""
+        return self.wires / f"{port_name(machine, leg)}@{leg.bridge}"
+
+
+def title(lab: str, machine: str) -> str:
+    """The name of a lab's machine among those of others."""
+    return f"labctl-{lab}-{machine}"
+
+
 def of_node(lab: Lab, node: NodeSpec, image: str, folder: Path) -> Machine:
     """A node's machine; its legs come in the order of their names, so that eth0 is the first."""
     legs = tuple(Leg(bridge_name(leg.network), leg.name) for leg in node.interfaces)
@@ -93,13 +119,15 @@ def of_appliance(appliance: Appliance, image: str, folder: Path) -> Machine:
     return Machine(appliance.name, APPLIANCE, spec, image, APPLIANCE_MEMORY_MIB, 1, legs, folder, words)
 
 
-def xml(machine: Machine, hardware: Hardware) -> str:
-    """The domain's document."""
+def xml(machine: Machine, hardware: Hardware, elsewhere: Elsewhere | None = None) -> str:
+    """The domain's document. elsewhere: for another libvirtd than the lab's own."""
     domain = ET.Element("domain", type="kvm" if hardware.kind == "kvm" else "qemu")
-    _add(domain, "name", machine.name)
+    _add(domain, "name", title(elsewhere.lab, machine.name) if elsewhere else machine.name)
     _add(domain, "memory", str(machine.memory_mib), unit="MiB")
     _add(domain, "vcpu", str(machine.cpus))
     about = {"role": machine.role, "spec": machine.spec, "image": machine.image}
+    if elsewhere:
+        about |= {"name": machine.name, "lab": elsewhere.lab, "folder": str(elsewhere.folder)}
     ET.SubElement(_add(domain, "metadata"), f"{{{NAMESPACE}}}machine", about)
     system = _add(domain, "os")
     # q35's many PCI bridges cost an emulated machine seconds; the older board has all that a node needs.
@@ -128,7 +156,7 @@ def xml(machine: Machine, hardware: Hardware) -> str:
         _add(domain, event, action)
     devices = _add(domain, "devices")
     _disks(devices, machine)
-    for leg in machine.legs:
+    for leg in machine.legs if elsewhere is None else ():
         _leg(devices, machine.name, leg)
     serial = _add(devices, "serial", type="pty")
     _add(serial, "log", file=str(machine.console), append="on")
@@ -139,11 +167,14 @@ def xml(machine: Machine, hardware: Hardware) -> str:
     _add(_add(devices, "rng", model="virtio"), "backend", "/dev/urandom", model="random")
     _add(devices, "controller", type="usb", model="none")
     _add(devices, "memballoon", model="none")
+    if elsewhere:
+        confine(domain, elsewhere.host)
+        _wires(domain, machine, elsewhere)
     return ET.tostring(domain, encoding="unicode")
 
 
 def about(document: str) -> dict[str, str]:
-    """role, spec and image of a domain's document; empty for one that is not ours."""
+    """role, spec, image, name and whose of a domain's document; empty for one that no labctl made."""
     found = ET.fromstring(document).find(f"metadata/{{{NAMESPACE}}}machine")  # noqa: S314 (libvirt's own)
     return dict(found.attrib) if found is not None else {}
 
@@ -181,9 +212,35 @@ def _leg(devices: ET.Element, machine: str, leg: Leg) -> None:
     interface = _add(devices, "interface", type="bridge")
     _add(interface, "mac", address=mac(machine, leg.name))
     _add(interface, "source", bridge=leg.bridge)
-    _add(interface, "target", dev=f"{machine}-{leg.name}"[-15:])
+    _add(interface, "target", dev=port_name(machine, leg))
     _add(interface, "model", type="virtio")
     _add(interface, "driver", name="qemu")  # vhost_net may not be there
+
+
+def port_name(machine: str, leg: Leg) -> str:
+    """The interface at the bridge's side; a name has 15 characters at most."""
+    return f"{machine}-{leg.name}"[-15:]
+
+
+def _wires(domain: ET.Element, machine: Machine, elsewhere: Elsewhere) -> None:
+    """Network cards on sockets, for which libvirt has no words of its own but for its passt.
+
+    QEMU is the server: then a relay that was ended joins it again.
+    """
+    line = _add(domain, f"{{{QEMU}}}commandline")
+    for number, leg in enumerate(machine.legs):
+        address = {"type": "unix", "path": str(elsewhere.wire(machine.name, leg))}
+        netdev = {"type": "stream", "id": f"wire{number}", "server": True, "addr": address}
+        card = {
+            "driver": "virtio-net-pci",
+            "netdev": f"wire{number}",
+            "mac": mac(machine.name, leg.name),
+            "romfile": "",
+            "addr": f"{FIRST_SLOT + number:#x}",
+        }
+        for option, value in (("-netdev", netdev), ("-device", card)):
+            _add(line, f"{{{QEMU}}}arg", value=option)
+            _add(line, f"{{{QEMU}}}arg", value=json.dumps(value))
 
 
 def _add(parent: ET.Element, tag: str, text: str = "", **attributes: str) -> ET.Element:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labctl.engine import agent, domain, pending
+from labctl.engine import agent, domain, elsewhere, pending
 from labctl.engine.base import Appliance, File, Machine, State
 from labctl.engine.domain import Hardware
 from labctl.engine.guest_files import appliance_files, identity_files, network_files, pace_files
@@ -78,8 +78,8 @@ class LibvirtEngine(Link):
         with self._errors("libvirt does not list the machines"):
             for found in self._connection().listAllDomains():
                 about = domain.about(found.XMLDesc())
-                if about.get("role") == role:
-                    name, started = found.name(), found.ID()
+                if about.get("role") == role and self._ours(about):
+                    name, started = about.get("name", found.name()), found.ID()
                     machines[name] = Machine(
                         name=name,
                         state=self._state_of(found),
@@ -117,8 +117,13 @@ class LibvirtEngine(Link):
              machine.disk, f"{DISK_MIB}M"], timeout=60)
         # fmt: on
         pending.add(machine.files, files)
+        connection = self._connection()
+        around = None if self._in_bubble else elsewhere.around(self._places, connection)
         with self._errors(f"libvirt refused to make {machine.name}"):
-            self._connection().defineXML(domain.xml(machine, hardware))
+            made = connection.defineXML(domain.xml(machine, hardware, around))
+            if around is not None:
+                elsewhere.hand_over(self._places, around.host, [machine.folder])
+                elsewhere.keep(machine.folder, made)
 
     def start(self, name: str) -> None:
         found = self._domain(name)
@@ -148,7 +153,7 @@ class LibvirtEngine(Link):
         if found is not None:
             self.power_off(name)
             with self._errors(f"libvirt refused to remove {name}"):
-                found.undefine()
+                elsewhere.undefine(found)
         shutil.rmtree(self._folder(name), ignore_errors=True)
 
     # -- power ----------------------------------------------------------------------------

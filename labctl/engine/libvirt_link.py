@@ -1,4 +1,8 @@
-"""A connection to the libvirtd of a lab's bubble: its machines by name, its errors as ours."""
+"""A connection to the libvirtd of a lab's machines: those by name, its errors as ours.
+
+In another libvirtd than the lab's own, machines of others live beside ours: a domain is ours when its
+metadata name the lab's folder, whatever it is called.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,10 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from labctl.engine import domain
 from labctl.engine.base import State
 from labctl.engine.libvirt_binding import binding
+from labctl.engine.libvirt_host import connect
 from labctl.errors import ActionFailed, HostLacks, LabError, TimedOut
 from labctl.places import LabPlaces
 from labctl.wait import wait_until
@@ -23,6 +29,7 @@ class Link:
 
     def __init__(self, places: LabPlaces) -> None:
         self._places = places
+        self._in_bubble = places.in_bubble
         self._connected: Any = None
         self._lock = threading.Lock()
 
@@ -38,6 +45,8 @@ class Link:
         with self._lock:
             if self._connected is not None and not self._answers():
                 self._connected = None
+            if self._connected is None and not self._in_bubble:
+                self._connected = connect(self._places.libvirt_uri)
             if self._connected is None:
                 api.registerErrorHandler(lambda *_: None, None)  # it would print what is raised anyway
                 try:
@@ -57,14 +66,29 @@ class Link:
         except binding().libvirtError:
             return False
 
+    def _title(self, name: str) -> str:
+        return name if self._in_bubble else domain.title(self._places.lab, name)
+
+    def _ours(self, about: dict[str, str]) -> bool:
+        return self._in_bubble or about.get("folder") == str(self._places.root)
+
     def _found(self, name: str) -> Any | None:
         api, connection = binding(), self._connection()
+        title = self._title(name)
         try:
-            return connection.lookupByName(name)
+            found = connection.lookupByName(title)
+            ours = self._in_bubble or self._ours(domain.about(found.XMLDesc()))
         except api.libvirtError as error:
             if error.get_error_code() == api.VIR_ERR_NO_DOMAIN:
                 return None
             raise self._failed(f"libvirt does not find {name}", error) from None
+        if not ours:
+            raise ActionFailed(
+                f"The libvirt at {self._places.libvirt_uri} has a machine {title} that is not of this lab.",
+                mend=f"another name for this lab, or: virsh --connect "
+                f"'{self._places.libvirt_uri}' dumpxml {title}   (tells whose it is)",
+            )
+        return found
 
     def _domain(self, name: str) -> Any:
         found = self._found(name)

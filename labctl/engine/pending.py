@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +28,10 @@ def add(disk: Path, files: Sequence[File]) -> None:
             entry.size = len(content)
             outer.addfile(entry, io.BytesIO(content))
     temporary.chmod(0o600)
+    if disk.exists():
+        # Another libvirtd's QEMU reads it by an account of its own (labctl.engine.elsewhere).
+        about = disk.stat()
+        os.chown(temporary, about.st_uid, about.st_gid)
     temporary.replace(disk)
 
 

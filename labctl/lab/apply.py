@@ -14,6 +14,7 @@ from labctl.cluster import state
 from labctl.cluster.files import base_files, cluster_files
 from labctl.cluster.secrets import Secrets
 from labctl.cluster.state import Member
+from labctl.engine import elsewhere
 from labctl.engine.base import Engine, File
 from labctl.engine.domain import EMULATED
 from labctl.errors import ActionFailed, LabError, TimedOut
@@ -83,7 +84,11 @@ def apply(actions: Sequence[Action], context: Context, members: Mapping[str, Mem
     if Do.START_BUBBLE in wanted:
         context.say("starting the lab's namespaces and services")
         settings = prepare(context.lab, context.places, context.images, context.ground)
+        if not context.places.in_bubble:
+            elsewhere.end_all(context.places)  # they have outlived their bubble
         bubble.start(context.places, settings)
+        if not context.places.in_bubble:
+            elsewhere.define_all(context.places)
     if Do.MAKE_NETWORKS in wanted:
         context.engine.make_networks(context.lab)
     living = next((member.conf for member in members.values() if member.corosync), "")

@@ -12,6 +12,7 @@ import labctl
 from labctl.bubble.settings import Bmc, Bridge, Forward, Settings
 from labctl.engine.base import Engine
 from labctl.engine.container import bridge_name, mac
+from labctl.engine.libvirt_host import socket_folder
 from labctl.engine.podman import PodmanEngine, network_document
 from labctl.errors import HostLacks
 from labctl.host.limits import container_limits
@@ -107,8 +108,10 @@ def prepare(lab: Lab, places: LabPlaces, images: Path, ground: Ground | None = N
         subnets=[str(network.subnet) for network in lab.networks],
         machines=sorted(ground.names) if ground else [],
         bridges=_bridges(lab),
-        libvirtd=_libvirtd(places) if ground else [],
+        libvirtd=_libvirtd(places) if ground and places.in_bubble else [],
         pace=ground.pace if ground else 1.0,
+        wires="" if places.in_bubble else str(places.wires),
+        seen="" if places.in_bubble else str(socket_folder(places.libvirt_uri)),
     )
 
 

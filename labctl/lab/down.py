@@ -10,6 +10,7 @@ from pathlib import Path
 from labctl.bubble import loops
 from labctl.bubble import start as bubble
 from labctl.bubble.settings import made_for_libvirt
+from labctl.engine import elsewhere
 from labctl.errors import ActionFailed, LabError
 from labctl.lab import lock
 from labctl.places import LabPlaces, lab_places, labs_root
@@ -26,12 +27,15 @@ def labs() -> list[str]:
 def take_down(name: str, *, say: Callable[[str], None], patience: float = 0.0) -> bool:
     """End the lab's processes and remove its folder. True when there was anything.
 
-    Needs nothing of the lab to be whole: no record, no podman, no answer. Raises Busy, ActionFailed.
+    Needs nothing of the lab to be whole: no record, no podman, no answer; of another libvirtd that has its
+    machines, an answer. Raises Busy, ActionFailed, HostLacks.
     """
     places = lab_places(name)
     with lock.held(name, f"labctl down --lab {name}", patience=patience, on_wait=say):
         ran = end_processes(name, places)
         existed = places.root.exists()
+        if not places.in_bubble:
+            elsewhere.forget_logs(places)
         _forget_libvirt(places.root.parent)
         _remove(places)
     loops.tidy(labs_root(), last=not labs())
@@ -54,8 +58,13 @@ def switch_off(name: str, *, say: Callable[[str], None], patience: float = 0.0) 
 def end_processes(name: str, places: LabPlaces) -> bool:
     """End all that runs of a lab, and what the kernel holds for it beside. True when something ran.
 
-    Raises ActionFailed when something of it cannot be taken out of the kernel.
+    Raises ActionFailed when something of it cannot be taken out of the kernel, HostLacks when the libvirtd
+    that has its machines does not answer.
     """
+    if not places.in_bubble:
+        # The daemon first, which would switch a machine on again.
+        ran = bubble.stop(places)
+        return elsewhere.end_all(places) or ran
     if not CLAIMS.exists():  # no lab of this host has the kernel's own target
         return bubble.stop(places)
     from labctl.storage import lio

@@ -110,10 +110,11 @@ def choose(
     store: ImageStore,
     say: Say,
     base: VmImage | None = None,
+    uri: str = "",
 ) -> Ground:
     """The ground of a lab that is to have virtual machines; made, and its base disk built, at first.
 
-    base: the disk to take instead of the family's own.
+    base: the disk to take instead of the family's own.  uri: of another libvirtd than the lab's own.
     Raises HostLacks: no QEMU or libvirt, too little memory or disk.
     """
     known = load(places)
@@ -126,7 +127,13 @@ def choose(
     if base is None:
         say("building the disk of the virtual machines; this happens once")
         base = build_vm_image(image, store=store, on_line=say)
-    fast = accel.acceleration(base, cache=accel.cache_file(), say=say)
+    if uri:
+        from labctl.vm.elsewhere import ByLibvirt
+
+        with ByLibvirt(uri) as there:
+            fast = accel.acceleration(base, cache=there.cache_file(), say=say, by=there)
+    else:
+        fast = accel.acceleration(base, cache=accel.cache_file(), say=say)
     if fast.kind != "kvm":
         say(fast.reason)
     guests, disks = _guests(lab)
@@ -149,6 +156,8 @@ def choose(
         source=base.source,
     )
     places.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if uri:  # before the ground: machines that are made are never looked for in the wrong place
+        places.elsewhere.write_text(f"{uri}\n")
     temporary = places.root / f"{NAME}.new"
     temporary.write_text(json.dumps(asdict(ground), indent=1) + "\n")
     temporary.replace(places.root / NAME)

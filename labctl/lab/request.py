@@ -8,7 +8,7 @@ from typing import get_args
 
 from labctl.errors import UsageError
 from labctl.image.build import BuiltImage
-from labctl.lab import cloud, machines, record, storage
+from labctl.lab import cloud, libvirt_uri, machines, record, storage
 from labctl.lab.load import load_lab
 from labctl.lab.model import Lab, Mode
 from labctl.lab.plan import Until
@@ -23,7 +23,7 @@ class Request:
     """How `up` was called; None is "as before, or as the file says".
 
     mode: container or vm, for every node.  label: take a snapshot of a lab that was made from nothing.
-    vm_image: a distribution's cloud image to make the machines of.
+    vm_image: a distribution's cloud image to make the machines of.  libvirt_uri: another libvirtd for them.
     """
 
     lab: str
@@ -34,6 +34,7 @@ class Request:
     family: str | None = None
     mode: str | None = None
     vm_image: Path | None = None
+    libvirt_uri: str | None = None
     storage: str | None = None
     until: Until = Until.ALL
     dry_run: bool = False
@@ -74,6 +75,7 @@ def described(request: Request, before: Record | None) -> Lab:
         lab = lab.with_mode(mode)  # type: ignore[arg-type]
     ground = machines.load(lab_places(request.lab))
     cloud.require_fits(lab, ground.source if ground else None, request.vm_image)
+    libvirt_uri.require_fits(lab, lab_places(request.lab), ground is not None, request.libvirt_uri)
     lab = machines.fitted(lab, ground)
     return storage.asked_for(lab, request.storage, before.storage if before else "")
 

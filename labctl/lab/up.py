@@ -15,7 +15,19 @@ from labctl.errors import ActionFailed
 from labctl.host.needs import require_podman
 from labctl.image.build import BuiltImage, build, find_image
 from labctl.image.store import ImageStore
-from labctl.lab import apply, capture, cloud, lock, machines, memory, record, storage, swap, waits
+from labctl.lab import (
+    apply,
+    capture,
+    cloud,
+    libvirt_uri,
+    lock,
+    machines,
+    memory,
+    record,
+    storage,
+    swap,
+    waits,
+)
 from labctl.lab import bubble as lab_bubble
 from labctl.lab.model import Lab
 from labctl.lab.observe import Observed, StorageSeen, observe
@@ -100,6 +112,7 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
     if bubble.find(places) is None:
         require_podman()  # before anything else reads what an old one prints
     made_before = machines.load(places)
+    uri = "" if made_before else libvirt_uri.for_new(request.libvirt_uri, places)
     base = None
     if request.vm_image and made_before is None:
         with progress.during("machines"):
@@ -122,7 +135,7 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
     ground = None
     if lab.has_machines:
         with progress.during("machines"):
-            ground = machines.choose(lab, places, image, store=store, say=progress.say, base=base)
+            ground = machines.choose(lab, places, image, store=store, say=progress.say, base=base, uri=uri)
         lab = machines.fitted(lab, ground)
     context = apply.Context(
         lab=lab,

@@ -13,10 +13,11 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Protocol
 
 from labctl.errors import Busy, HostLacks, TimedOut
 from labctl.places import vm_images
-from labctl.vm.trial import Bootable, Kind, attempt, emulator, version
+from labctl.vm.trial import Bootable, Kind, Trial, attempt, emulator, version
 from labctl.wait import wait_until
 
 # Seconds on the wall that a guest may take to begin. Emulated, on a busy small machine, it takes 13.
@@ -39,6 +40,38 @@ def cache_file() -> Path:
     return vm_images() / "acceleration.json"
 
 
+class Runner(Protocol):
+    """Who starts the trial's guests.
+
+    version: what the answer depends on beside the image.  unusable: why KVM need not be tried, "" when it
+    is worth a trial.
+    """
+
+    @property
+    def version(self) -> str: ...
+    @property
+    def unusable(self) -> str: ...
+    def attempt(self, kind: Kind, image: Bootable, limit: float) -> Trial: ...
+
+
+class ByUs:
+    """QEMU as labctl starts it. Raises HostLacks when there is none."""
+
+    def __init__(self, device: Path = KVM) -> None:
+        self._program, self._device = emulator(), device
+
+    @property
+    def version(self) -> str:
+        return version(self._program)
+
+    @property
+    def unusable(self) -> str:
+        return unusable(self._device)
+
+    def attempt(self, kind: Kind, image: Bootable, limit: float) -> Trial:
+        return attempt(self._program, kind, image, limit=limit)
+
+
 def acceleration(
     image: Bootable,
     *,
@@ -46,15 +79,17 @@ def acceleration(
     say: Callable[[str], None],
     device: Path = KVM,
     limits: Mapping[Kind, float] = LIMITS,
+    by: Runner | None = None,
 ) -> Acceleration:
     """The answer for this image, tried once per boot of the host, version of QEMU, and image.
 
     say gets a line before each trial; the reason, cached or not, is for the caller to say.
+    by: who starts the guests, when not labctl itself.
     Raises HostLacks when there is no QEMU, or when no guest starts at all; Busy when another labctl
     tries for too long.
     """
-    program = emulator()
-    key = _key(image, version(program))
+    by = by or ByUs(device)
+    key = _key(image, by.version)
     known = _entries(cache).get(key)
     if known is not None:
         return known
@@ -62,7 +97,7 @@ def acceleration(
         known = _entries(cache).get(key)  # the one that was waited for may have found it
         if known is not None:
             return known
-        found = _try(program, image, device, limits, say)
+        found = _try(by, image, device, limits, say)
         _keep(cache, key, found)
     return found
 
@@ -84,18 +119,18 @@ def unusable(device: Path = KVM) -> str:
 
 
 def _try(
-    program: Path, image: Bootable, device: Path, limits: Mapping[Kind, float], say: Callable[[str], None]
+    by: Runner, image: Bootable, device: Path, limits: Mapping[Kind, float], say: Callable[[str], None]
 ) -> Acceleration:
-    why = unusable(device)
+    why = by.unusable
     if not why:
         say(f"trying {device} with a small guest (at most {limits['kvm']:.0f} s, once)")
-        trial = attempt(program, "kvm", image, limit=limits["kvm"])
+        trial = by.attempt("kvm", image, limits["kvm"])
         if trial.boot_seconds is not None:
             reason = f"Guests run on {device} (a small one takes {trial.boot_seconds:.1f} s to begin)."
             return Acceleration("kvm", reason, round(trial.boot_seconds, 2))
         why = f"{device} does not work here: {trial.why}"
     say(f"trying an emulated guest (at most {limits['tcg']:.0f} s, once)")
-    trial = attempt(program, "tcg", image, limit=limits["tcg"])
+    trial = by.attempt("tcg", image, limits["tcg"])
     if trial.boot_seconds is None:
         raise HostLacks(
             "This host runs no virtual machine, not even an emulated one.",

@@ -42,7 +42,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("labctl.engine",),
         ("engine.base", "libvirt binding", "description", "run", "errors", "wait", "places"),
     ),
-    "libvirt binding": (("labctl.engine.libvirt_binding",), ("host", "errors")),
+    "libvirt binding": (("labctl.engine.libvirt_binding", "labctl.engine.libvirt_host"), ("host", "errors")),
     "vm": (("labctl.vm",), ("libvirt binding", "host", *GROUND)),
     "cluster": (("labctl.cluster",), ("description", "engine.base", "errors")),
     "storage": (
@@ -54,8 +54,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "checks": (("labctl.checks",), ("facts", "description")),
     "lab": (
         ("labctl.lab",),
-        ("description", "engine.base", "engine", "storage", "cluster", "bmc", "bubble", "image", "probe",
-         "facts", "checks", "vm", "host", *GROUND),
+        ("description", "engine.base", "engine", "libvirt binding", "storage", "cluster", "bmc", "bubble",
+         "image", "probe", "facts", "checks", "vm", "host", *GROUND),
     ),
     "exercises": (
         ("labctl.course", "labctl.faults"),

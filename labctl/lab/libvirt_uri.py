@@ -1,0 +1,47 @@
+"""Machines in a libvirtd of this host: `up --libvirt-uri URI` (docs/adr/0018-another-libvirtd.md)."""
+
+from __future__ import annotations
+
+from labctl.engine import elsewhere
+from labctl.engine.libvirt_host import absolute, require_local
+from labctl.errors import UsageError
+from labctl.lab.model import Lab
+from labctl.places import LabPlaces
+
+
+def require_fits(lab: Lab, places: LabPlaces, made: bool, asked: str | None) -> None:
+    """Whether the lab's machines can be where they are asked for. made: whether they were chosen before.
+
+    Nobody is asked here. Raises UsageError.
+    """
+    if asked is None:
+        return
+    require_local(asked)
+    if not lab.has_machines:
+        raise UsageError(
+            "--libvirt-uri is for virtual machines, and this lab has none.",
+            mend=f"labctl up --lab {lab.name} --mode vm --libvirt-uri '{asked}'",
+        )
+    if lab.has_containers:
+        raise UsageError(
+            "--libvirt-uri is for labs of virtual machines alone, and some nodes of this one are containers.",
+            mend=f"labctl up --lab {lab.name}   (their machines then are in the lab's own libvirt)",
+        )
+    if made and (places.in_bubble or places.libvirt_uri != absolute(asked)):
+        where = "a libvirt of their own" if places.in_bubble else f"the libvirt at {places.libvirt_uri}"
+        raise UsageError(
+            f"Lab {lab.name} has its machines in {where}, not at {asked}.",
+            mend=f"labctl down --lab {lab.name} && "
+            f"labctl up --lab {lab.name} --mode vm --libvirt-uri '{asked}'",
+        )
+
+
+def for_new(asked: str | None, places: LabPlaces) -> str:
+    """The libvirtd of a lab whose machines are still to be made; "" for its own. It has been asked.
+
+    One that began elsewhere goes on there.  Raises HostLacks, NotPermitted.
+    """
+    uri = absolute(asked) if asked else "" if places.in_bubble else places.libvirt_uri
+    if uri:
+        elsewhere.require(places, uri)
+    return uri

@@ -10,6 +10,8 @@ from xml.etree import ElementTree as ET
 
 from labctl.lab.model import Lab, NodeSpec
 
+MONITOR = "60s"  # what pcs gives a fence device
+
 
 def fence_device(node: NodeSpec) -> str:
     """The id of the node's fence device."""
@@ -69,7 +71,10 @@ def _fence_device(
     attributes = ET.SubElement(primitive, "instance_attributes", id=f"{name}-instance_attributes")
     _nvpairs(attributes, f"{name}-instance_attributes", fence_options(lab, node))
     operations = ET.SubElement(primitive, "operations")
-    ET.SubElement(operations, "op", id=f"{name}-monitor-interval-60s", interval="60s", name="monitor")
+    interval = lab.fencing.monitor or MONITOR
+    ET.SubElement(
+        operations, "op", id=f"{name}-monitor-interval-{interval}", interval=interval, name="monitor"
+    )
     ET.SubElement(
         constraints,
         "rsc_location",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 NAME = "machines.json"
+FENCE_MONITOR_SECONDS = 60
 MONITOR_SECONDS = 20  # Pacemaker's own default of operations that say no time-out
 
 
@@ -199,4 +200,7 @@ def fitted(lab: Lab, ground: Ground | None) -> Lab:
             "properties": properties,
         }
     )
-    return lab.model_copy(update={"cluster": cluster})
+    # A look is a Python program and its ipmitool: seconds of an emulated processor, for every node's device.
+    monitor = lab.fencing.monitor or f"{speed.operation_seconds(FENCE_MONITOR_SECONDS)}s"
+    fencing = lab.fencing.model_copy(update={"monitor": monitor})
+    return lab.model_copy(update={"cluster": cluster, "fencing": fencing})

@@ -64,13 +64,17 @@ class Credentials(Frozen):
 
 
 class Fencing(Frozen):
-    """Node n's BMC listens at UDP first_port + n - 1 on the gateway of `network`."""
+    """Node n's BMC listens at UDP first_port + n - 1 on the gateway of `network`.
+
+    monitor: the time between two looks at a fence device; MONITOR when None.
+    """
 
     enabled: Annotated[bool, Field(strict=True)] = True
     network: str
     user: BmcUser
     password: BmcPassword
     first_port: Port
+    monitor: Duration | None = None
 
 
 class Vips(Frozen):

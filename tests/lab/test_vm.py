@@ -1,6 +1,6 @@
-"""A lab of virtual machines: real kernels, iSCSI by the kernel, reservations, fencing, nothing left behind.
+"""A lab of virtual machines: real kernels, kernel iSCSI, reservations, GFS2, fencing, nothing left behind.
 
-One lab for all of it, in this order; emulated, a machine takes a minute to boot.
+One lab of three nodes for all of it, in this order; emulated, a machine takes a minute to boot.
 """
 
 from __future__ import annotations
@@ -10,27 +10,31 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from labctl.engine.base import File, State
 from labctl.errors import BAD_FILE, HOST_LACKS, USAGE
+from labctl.run import Result
 from labctl.wait import wait_until
-from tests.lab.driver import FAMILY, Driver, labctl, refused
+from tests.lab.driver import FAMILY, FQDN, Driver, labctl, refused
 from tests.lab.host_snapshot import MARK, alive, clock, marked, namespaces_below, snapshot
 
 NAME = "t-vm"
 MINUTES = 60.0
 UP_SECONDS = 15 * MINUTES  # emulated, on a machine with other work
-BOTH = ("node1", "node2")
+NODES = ("node1", "node2", "node3")
+MEMBERS = [node + FQDN for node in NODES]
 MACHINES = ("--mode", "vm", "--storage", "lio")  # whatever the environment says
 WANTED = bool(os.environ.get("LABCTL_TEST_MACHINES"))
 LONG = pytest.mark.skipif(
     not WANTED,
     reason="minutes more where it is emulated: ci/test-machines.sh runs it",
 )
+BOOT_ID = "cat", "/proc/sys/kernel/random/boot_id"
 ROOM_KIB = 128 * 1024  # enough to boot, too little for what is written then
 BLOCK = "if=/dev/urandom bs=64k count=16 conv=fsync oflag=direct status=none"
 CHAP = """
@@ -38,20 +42,21 @@ x-lab:
   storage:
     chap: {userid: learner, password: a-long-secret, mutual_userid: target, mutual_password: another-secret}
 """
-if FAMILY == "centos" and not WANTED:
-    pytestmark = pytest.mark.skip(
-        reason="CentOS Stream 9 machines: the workflow's job vm runs ci/test-machines.sh"
-    )
+LEFT_TO_THE_WORKFLOW = pytest.mark.skipif(
+    FAMILY == "centos" and not WANTED,
+    reason="CentOS Stream 9 machines: the workflow's job vm runs ci/test-machines.sh",
+)
+pytestmark = LEFT_TO_THE_WORKFLOW
 
 
 @pytest.fixture(scope="module")
 def vm(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    """Two nodes and their target, with CHAP both ways. The host is compared before and after."""
+    """Three nodes and their target, with CHAP both ways. The host is compared before and after."""
     lab, mark = Driver(NAME), uuid.uuid4().hex
     lab.log = tmp_path_factory.mktemp(NAME)
     (lab.log / "chap.yaml").write_text(CHAP)
     before = snapshot(NAME)
-    words = (*MACHINES, "--nodes", "2", "--no-snapshot", "--override", str(lab.log / "chap.yaml"))
+    words = (*MACHINES, "--nodes", str(len(NODES)), "--no-snapshot", "--override", str(lab.log / "chap.yaml"))
     lab("up", "--family", FAMILY, *words, timeout=UP_SECONDS, env={MARK: mark})
     assert marked(mark), "the mark does not reach the lab's processes"
     yield lab
@@ -79,19 +84,43 @@ def status(vm: Driver) -> dict[str, Any]:
     return found
 
 
+def whole(vm: Driver) -> bool:
+    """Every node is a member, and has its session with the target."""
+    return is_whole(status(vm))
+
+
+def is_whole(found: dict[str, Any]) -> bool:
+    logged_in = [each["logged_in"] for each in found["storage"]["sessions"]]
+    return sorted(found["cluster"]["online"]) == MEMBERS and logged_in == [True] * len(NODES)
+
+
+def everywhere(vm: Driver, *argv: str, nodes: Sequence[str] = NODES) -> dict[str, Result]:
+    """A command on these nodes at once, by their agents, well ended or not; by node."""
+    engine = vm.engine
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        ran = pool.map(lambda node: engine.node(node).run(argv, timeout=UP_SECONDS, check=False), nodes)
+        return dict(zip(nodes, ran, strict=True))
+
+
+def said(vm: Driver, *argv: str) -> dict[str, str]:
+    """What a command prints on each node. Every one must end well."""
+    ran = everywhere(vm, *argv)
+    assert [result.describe() for result in ran.values() if not result.ok] == []
+    return {node: result.stdout for node, result in ran.items()}
+
+
 def test_it_is_up_in_its_own_mode(vm: Driver) -> None:
     found = status(vm)
     assert found["mode"] == "vm"
-    assert {node["name"]: node["state"] for node in found["nodes"]} == dict.fromkeys(BOTH, "on")
+    assert {node["name"]: node["state"] for node in found["nodes"]} == dict.fromkeys(NODES, "on")
     assert found["cluster"]["quorate"]
     assert found["cluster"]["fencing"] == "enabled"
     assert found["storage"]["driver"] == "lio"
-    assert [each["logged_in"] for each in found["storage"]["sessions"]] == [True, True]
+    assert is_whole(found)
 
 
 def test_every_machine_has_a_kernel_of_its_own(vm: Driver) -> None:
-    ids = {vm.on(node, "cat", "/proc/sys/kernel/random/boot_id").stdout for node in BOTH}
-    assert len(ids) == 2
+    assert len(set(said(vm, *BOOT_ID).values())) == len(NODES)
     assert vm.on("node1", "systemd-detect-virt", check=False).stdout.strip() in ("qemu", "kvm")
     vm.on("node1", "modprobe", "gfs2")
 
@@ -111,7 +140,7 @@ def test_commands_files_and_the_console(vm: Driver, tmp_path: Any) -> None:
     vm.engine.node("node2").put([File("/srv/new/deep", b"put", mode=0o640)])
     assert vm.on("node2", "stat", "-c", "%a %U", "/srv/new/deep").stdout == "640 root\n"
     names = labctl("virsh", "--lab", NAME, "--", "list", "--name").stdout.split()
-    assert sorted(names) == ["node1", "node2", "target"]
+    assert sorted(names) == [*NODES, "target"]
     assert "login:" in vm.engine.console("node1")
 
 
@@ -151,74 +180,71 @@ def test_a_stranger_and_a_wrong_password_are_sent_away(vm: Driver) -> None:
     done = vm.on("node2", "sh", "-c", STRANGERS, "sh", *words, timeout=UP_SECONDS)
     told = dict(line.split() for line in done.stdout.splitlines())
     assert told == dict.fromkeys(("stranger", "wrong"), AUTHORIZATION_FAILED), done.describe()
-    assert [each["logged_in"] for each in status(vm)["storage"]["sessions"]] == [True, True]
+    assert whole(vm)
 
 
-def test_what_one_node_writes_another_reads(vm: Driver) -> None:
+def test_what_one_node_writes_the_others_read(vm: Driver) -> None:
     path = disk(vm, "node1")
     vm.on("node1", "sh", "-c", f"dd of={path} {BLOCK}")
     read = f"dd if={path} bs=64k count=16 iflag=direct status=none | sha256sum"
-    sums = {vm.on(node, "sh", "-c", read).stdout for node in BOTH}
-    assert len(sums) == 1
+    assert len(set(said(vm, "sh", "-c", read).values())) == 1
 
 
 def test_fence_scsi_takes_a_nodes_writes_away(vm: Driver) -> None:
     """The agent itself, as the cluster calls it: keys, a fenced node's writes refused, the way back."""
     path = disk(vm, "node1", "sdc")
-    agent = ["fence_scsi", f"--devices={path}"]
-    keys = {"node1": "0000000000000001", "node2": "0000000000000002"}
-    write = ["sh", "-c", f"dd of={path} {BLOCK}"]
-    for node in BOTH:
-        vm.on(node, *agent, f"--key={keys[node]}", "--action=on")
-    assert registered(vm, path) == ["0x1", "0x2"]
-    assert vm.on("node2", *write, check=False).ok
+    agent = ("fence_scsi", f"--devices={path}")
+    keys = {node: f"{number:016x}" for number, node in enumerate(NODES, 1)}
+    register = f'fence_scsi --devices={path} --action=on --key=$(printf %016x "$(hostname -s | tr -dc 0-9)")'
+    said(vm, "sh", "-c", register)
+    assert registered(vm, path) == ["0x1", "0x2", "0x3"]
+    assert writing(vm, path) == list(NODES)
     vm.on("node1", *agent, f"--key={keys['node2']}", "--action=off")
-    assert registered(vm, path) == ["0x1"]
-    assert not vm.on("node2", *write, check=False).ok
-    assert vm.on("node1", *write, check=False).ok
+    assert registered(vm, path) == ["0x1", "0x3"]
+    assert writing(vm, path) == ["node1", "node3"]
     vm.on("node2", *agent, f"--key={keys['node2']}", "--action=on")
-    assert vm.on("node2", *write, check=False).ok
+    assert writing(vm, path) == list(NODES)
+
+
+def writing(vm: Driver, path: str) -> list[str]:
+    """The nodes that can write to a disk now."""
+    ran = everywhere(vm, "sh", "-c", f"dd of={path} {BLOCK}")
+    return [node for node, result in ran.items() if result.ok]
 
 
 def registered(vm: Driver, path: str) -> list[str]:
     """The keys of all initiators that may write."""
-    said = vm.on("node1", "sg_persist", "--in", "--read-keys", path).stdout
-    return sorted(line.strip() for line in said.splitlines() if line.strip().startswith("0x"))
-
-
-BOOT_ID = "cat", "/proc/sys/kernel/random/boot_id"
+    told = vm.on("node1", "sg_persist", "--in", "--read-keys", path).stdout
+    return sorted(line.strip() for line in told.splitlines() if line.strip().startswith("0x"))
 
 
 def test_a_snapshot_holds_memory_and_machines_go_on_from_there(vm: Driver) -> None:
     """Disks, and what is in no disk; the same boot of every kernel, and today's time."""
-    boots = {node: vm.on(node, *BOOT_ID).stdout for node in BOTH}
+    boots = said(vm, *BOOT_ID)
     vm.on("node1", "sh", "-c", "echo memory >/run/held; echo disk >/root/held")
     vm.snapshot("create", "held", timeout=UP_SECONDS)
     vm.on("node1", "rm", "/run/held", "/root/held")
     vm.engine.power_off("node2")
     vm.snapshot("restore", "held", timeout=UP_SECONDS)
     assert vm.on("node1", "cat", "/run/held", "/root/held").stdout == "memory\ndisk\n"
-    assert {node: vm.on(node, *BOOT_ID).stdout for node in BOTH} == boots
+    assert said(vm, *BOOT_ID) == boots
     assert abs(int(vm.on("node2", "date", "+%s").stdout) - time.time()) < UP_SECONDS / 10
-    found = status(vm)
-    assert sorted(found["cluster"]["online"]) == ["node1.example.com", "node2.example.com"]
-    assert [each["logged_in"] for each in found["storage"]["sessions"]] == [True, True]
+    assert whole(vm)
     path = disk(vm, "node2")
     vm.on("node2", "sh", "-c", f"dd of={path} {BLOCK}")
 
 
 @LONG
 def test_memory_that_libvirt_refuses_is_a_boot(vm: Driver) -> None:
-    boots = {node: vm.on(node, *BOOT_ID).stdout for node in BOTH}
+    boots = said(vm, *BOOT_ID)
     file = vm.places.snapshots / "held" / "memory" / "node1"
     with file.open("r+b") as held:
         held.write(bytes(4096))  # libvirt's header of it
     told = vm.snapshot("restore", "held", timeout=UP_SECONDS)
     assert "they cannot, so they boot" in told.stderr
-    for node in BOTH:
-        assert vm.on(node, *BOOT_ID).stdout != boots[node]
+    assert set(said(vm, *BOOT_ID).values()).isdisjoint(boots.values())
     assert vm.on("node1", "cat", "/root/held").stdout == "disk\n"
-    assert sorted(status(vm)["cluster"]["online"]) == ["node1.example.com", "node2.example.com"]
+    assert whole(vm)
 
 
 def test_memory_that_was_changed_is_no_snapshot(vm: Driver) -> None:
@@ -254,7 +280,7 @@ def test_a_snapshot_that_is_interrupted_leaves_machines_that_go_on(
 
 
 def test_a_killed_libvirtd_comes_back_and_the_machines_never_notice(vm: Driver) -> None:
-    boots = {node: vm.on(node, *BOOT_ID).stdout for node in BOTH}
+    boots = said(vm, *BOOT_ID)
     old = vm.inside("pidof", "libvirtd", "virtqemud", check=False).stdout.split()
     assert len(old) == 1
     assert vm.state("node1") is State.ON
@@ -265,13 +291,14 @@ def test_a_killed_libvirtd_comes_back_and_the_machines_never_notice(vm: Driver) 
         timeout=30,
     )
     told = vm("virsh", "--", "list", "--name", timeout=UP_SECONDS).stdout
-    assert sorted(told.split()) == ["node1", "node2", "target"]
+    assert sorted(told.split()) == [*NODES, "target"]
     # By the connection to the old one, too: a BMC's must not fail at the first fencing after that.
-    assert {node: vm.on(node, *BOOT_ID).stdout for node in BOTH} == boots
+    assert said(vm, *BOOT_ID) == boots
     assert status(vm)["cluster"]["quorate"] is True
 
 
 SHARE = "/gfs2-share"
+MOUNTED = ("timeout", "600", "sh", "-c", f"until mountpoint -q {SHARE}; do sleep 1; done")
 SHARED = """
 <configuration><resources>
  <clone id="locks"><meta_attributes id="locks-meta">
@@ -295,26 +322,23 @@ SHARED = """
 </constraints></configuration>"""
 
 
-def test_both_write_one_gfs2_and_a_fenced_node_stops_nobody(vm: Driver) -> None:
-    """A node is fenced while both write: the other goes on after recovery, and it comes back to its disks."""
+def test_all_write_one_gfs2_and_a_fenced_node_stops_nobody(vm: Driver) -> None:
+    """A node is fenced while all write: the others go on after recovery, and it comes back to its disks."""
     path = disk(vm, "node1", "sdd")
-    vm.on("node1", "mkfs.gfs2", "-O", "-K", "-j", "2", "-J", "16", "-p", "lock_dlm",
+    vm.on("node1", "mkfs.gfs2", "-O", "-K", "-j", str(len(NODES)), "-J", "16", "-p", "lock_dlm",
           "-t", "ha_cluster_lab:share", path, timeout=UP_SECONDS)  # fmt: skip
     vm.on("node1", "cibadmin", "--modify", "--xml-text", SHARED.replace("DEVICE", path))
-    vm.on("node1", "crm_resource", "--wait", "--timeout=600", timeout=UP_SECONDS)
-    for node in BOTH:
-        kind = vm.on(node, "findmnt", "--noheadings", "--output", "FSTYPE", SHARE, check=False).stdout
-        assert kind.strip() == "gfs2", vm.on("node1", "crm_mon", "-1").stdout
-        write = f"while sleep 1; do date >>{SHARE}/{node} && sync -f {SHARE}/{node}; done"
-        vm.on(node, "systemd-run", "--quiet", "--unit=writer", "sh", "-c", write)
-    wait_until("node1 to read what node2 writes", lambda: lines(vm, "node1", "node2") > 0, timeout=UP_SECONDS)
-    wait_until("node2 to read what node1 writes", lambda: lines(vm, "node2", "node1") > 0, timeout=UP_SECONDS)
+    said(vm, *MOUNTED)
+    kinds = said(vm, "findmnt", "--noheadings", "--output", "FSTYPE", SHARE)
+    assert {kind.strip() for kind in kinds.values()} == {"gfs2"}
+    write = f"while sleep 1; do date >>{SHARE}/$(hostname -s) && sync -f {SHARE}/$(hostname -s); done"
+    said(vm, "systemd-run", "--quiet", "--unit=writer", "sh", "-c", write)
+    for node in NODES:
+        await_lines(vm, node, dict.fromkeys(NODES, 1))
     before = vm.on("node2", *BOOT_ID).stdout
     vm.on("node1", "stonith_admin", "--reboot", "node2.example.com", "--timeout", "240", timeout=UP_SECONDS)
-    then = lines(vm, "node1", "node1")
-    wait_until(
-        "node1 to write on", lambda: lines(vm, "node1", "node1") > then + 2, timeout=UP_SECONDS, every=2.0
-    )
+    then = lines(vm, "node1")
+    await_lines(vm, "node1", {node: then[node] + 3 for node in ("node1", "node3")})
     node2 = vm.engine.node("node2")
 
     def again() -> bool:
@@ -323,13 +347,14 @@ def test_both_write_one_gfs2_and_a_fenced_node_stops_nobody(vm: Driver) -> None:
 
     wait_until("node2 to run again", lambda: quietly(again), timeout=UP_SECONDS, every=2.0)
     vm("up", *MACHINES, timeout=UP_SECONDS)
-    found = status(vm)
-    assert sorted(found["cluster"]["online"]) == ["node1.example.com", "node2.example.com"]
-    assert [each["logged_in"] for each in found["storage"]["sessions"]] == [True, True]
-    vm.on("node1", "crm_resource", "--wait", "--timeout=600", timeout=UP_SECONDS)
-    assert lines(vm, "node2", "node1") > then, (
+    assert whole(vm)
+    said(vm, *MOUNTED)
+    seen = lines(vm, "node2")
+    assert all(seen[node] >= then[node] + 3 for node in ("node1", "node3")), (
         "node2 has mounted it again, and sees what was written meanwhile"
     )
+    mine = f"date >>{SHARE}/again.$(hostname -s) && sync -f {SHARE}/again.$(hostname -s)"
+    said(vm, "sh", "-c", mine)
 
 
 @LONG
@@ -356,13 +381,33 @@ def test_a_machine_that_meets_a_full_disk_stands_still_until_there_is_room(vm: D
     vm("up", *MACHINES, timeout=UP_SECONDS)
     vm.on("node2", "sh", "-c", "while systemctl is-active --quiet much; do sleep 1; done", timeout=UP_SECONDS)
     assert vm.on("node2", "stat", "--format=%s", "/root/much").stdout.strip() == str(400 * 1024**2)
-    assert sorted(status(vm)["cluster"]["online"]) == ["node1.example.com", "node2.example.com"]
+    assert whole(vm)
 
 
-def lines(vm: Driver, node: str, writer: str) -> int:
-    """How many lines of a writer a node sees; 0 where nothing is mounted."""
-    told = vm.on(node, "sh", "-c", f"wc -l <{SHARE}/{writer}", timeout=UP_SECONDS, check=False)
-    return int(told.stdout) if told.ok else 0
+def lines(vm: Driver, node: str) -> dict[str, int]:
+    """How many lines of each writer a node sees; 0 where nothing is mounted."""
+    count = f"cd {SHARE} && for writer; do wc -l <$writer || echo 0; done"
+    told = vm.engine.node(node).run(["sh", "-c", count, "sh", *NODES], timeout=UP_SECONDS, check=False)
+    counts = [int(word) for word in told.stdout.split()] if told.ok else [0] * len(NODES)
+    return dict(zip(NODES, counts, strict=True))
+
+
+def await_lines(vm: Driver, node: str, wanted: Mapping[str, int]) -> None:
+    """Wait until a node sees at least so many lines of these writers."""
+    seen: dict[str, int] = {}
+
+    def there() -> bool:
+        nonlocal seen
+        seen = lines(vm, node)
+        return all(seen[writer] >= count for writer, count in wanted.items())
+
+    wait_until(
+        f"{node} to see what {', '.join(wanted)} write",
+        there,
+        timeout=UP_SECONDS,
+        every=2.0,
+        last_seen=lambda: str(seen),
+    )
 
 
 def quietly(ask: Any) -> bool:

@@ -84,6 +84,16 @@ def test_the_first_cib_fences_every_node_from_elsewhere(lab: Lab) -> None:
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.parametrize(("said", "interval"), [(None, "60s"), ("10min", "10min")])
+def test_fence_devices_are_looked_at_as_often_as_the_lab_says(
+    lab: Lab, said: str | None, interval: str
+) -> None:
+    fencing = lab.fencing.model_copy(update={"monitor": said})
+    cib = ET.fromstring(first_cib(lab.model_copy(update={"fencing": fencing}), EMPTY))
+    looks = cib.findall(".//primitive/operations/op[@name='monitor']")
+    assert [look.get("interval") for look in looks] == [interval] * len(lab.nodes)
+
+
 def test_without_fencing_the_cib_says_so(lab: Lab) -> None:
     plain = lab.model_copy(update={"fencing": lab.fencing.model_copy(update={"enabled": False})})
     cib = ET.fromstring(first_cib(plain, EMPTY))

@@ -106,13 +106,16 @@ def test_sizes_and_time_outs_follow_from_the_ground() -> None:
     assert fitted.cluster.token_ms == 10_000
     assert fitted.cluster.op_timeout == "200s"
     assert fitted.cluster.properties["stonith-timeout"] == "200s"
+    assert fitted.fencing.monitor == "600s"
 
 
 def test_what_the_labs_file_says_stays() -> None:
     lab = load_lab("x", nodes=2).with_mode("vm")
     own = {"token_ms": 5000, "op_timeout": "7s", "properties": {"stonith-timeout": "9s"}}
-    lab = lab.model_copy(update={"cluster": lab.cluster.model_copy(update=own)})
+    fencing = lab.fencing.model_copy(update={"monitor": "5min"})
+    lab = lab.model_copy(update={"cluster": lab.cluster.model_copy(update=own), "fencing": fencing})
     cluster = machines.fitted(lab, GROUND).cluster
+    assert machines.fitted(lab, GROUND).fencing == fencing
     assert (cluster.token_ms, cluster.op_timeout) == (5000, "7s")
     assert cluster.properties == {"stonith-timeout": "9s"}
 
@@ -121,6 +124,7 @@ def test_under_kvm_the_cluster_keeps_its_own_time_outs() -> None:
     lab = load_lab("x", nodes=2).with_mode("vm")
     fast = machines.Ground(**{**asdict(GROUND), "kind": "kvm", "pace": 1.0})
     assert machines.fitted(lab, fast).cluster == lab.cluster
+    assert machines.fitted(lab, fast).fencing == lab.fencing
 
 
 def test_a_lab_keeps_its_mode(places: LabPlaces) -> None:

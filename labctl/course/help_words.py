@@ -44,6 +44,9 @@ HELP: Final[dict[str, str]] = {
     "Make the virtual machines of this cloud image (qcow2 or raw) of a distribution.": (
         "배포판의 클라우드 이미지(qcow2 또는 raw)로 가상 머신을 만듭니다."
     ),
+    "Make the virtual machines in a libvirt of this host, as qemu:///system.": (
+        "이 호스트의 libvirt(예: qemu:///system)에 가상 머신을 만듭니다."
+    ),
     "Stop early, to do the rest by hand.": "그 단계까지만 진행합니다. 나머지는 직접 합니다.",
     "all; while an exercise is under way, its start": "all. 실습이 진행 중이면 그 실습의 시작 상태",
     "Only say what would be done.": "할 일을 보여 주기만 합니다.",
@@ -93,8 +96,10 @@ HELP: Final[dict[str, str]] = {
     "A virtual machine's serial console: works without network or ssh. Ctrl-] leaves it.": (
         "가상 머신의 시리얼 콘솔. 네트워크와 ssh 없이도 됩니다. 나갈 때는 Ctrl-]."
     ),
-    "The lab's own libvirt, with whatever arguments: labctl virsh -- list --all.": (
-        "랩의 libvirt를 임의의 인자로 실행합니다: labctl virsh -- list --all."
+    "The libvirt of the lab's machines, with whatever arguments: labctl virsh -- list --all.\n\n"
+    "A word that is a machine's name means that machine, also where libvirt calls it labctl-LAB-NAME.": (
+        "랩의 가상 머신이 있는 libvirt를 임의의 인자로 실행합니다: labctl virsh -- list --all.\n\n"
+        "머신 이름과 같은 단어는 그 머신을 뜻합니다. libvirt에서 이름이 labctl-LAB-NAME이어도 같습니다."
     ),
     "Make an address of the lab reachable at 127.0.0.1, until Ctrl-C.": (
         "랩의 주소를 127.0.0.1에서 접속할 수 있게 합니다. 끝내려면 Ctrl-C."

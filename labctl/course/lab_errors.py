@@ -40,6 +40,7 @@ ERRORS: Final[dict[str, str]] = {
         "{lab} 랩이 안정되지 않습니다. {count}번을 시도한 뒤에도 할 일이 남았습니다."
     ),
     "{count} nodes failed.": "노드 {count}개에서 실패했습니다.",
+    "{node} does not boot: {where}": "{node}이(가) 부팅하지 못합니다: {where}",
     "{node} went off while it booted.": "{node}이(가) 부팅하는 동안 꺼졌습니다.",
     "{node} went down while the cluster formed and does not come back.": (
         "{node}이(가) 클러스터를 구성하는 동안 꺼져서 돌아오지 않습니다."
@@ -64,6 +65,21 @@ ERRORS: Final[dict[str, str]] = {
     "Lab {lab} never came up.": "{lab} 랩은 시작된 적이 없습니다.",
     "--vm-image is for virtual machines, and this lab has none.": (
         "--vm-image는 가상 머신에 쓰는 옵션인데, 이 랩에는 가상 머신이 없습니다."
+    ),
+    "--libvirt-uri is for virtual machines, and this lab has none.": (
+        "--libvirt-uri는 가상 머신에 쓰는 옵션인데, 이 랩에는 가상 머신이 없습니다."
+    ),
+    "--libvirt-uri is for labs of virtual machines alone, and some nodes of this one are containers.": (
+        "--libvirt-uri는 모든 노드가 가상 머신인 랩에 쓰는 옵션인데, 이 랩에는 컨테이너 노드가 있습니다."
+    ),
+    "{command}   (their machines then are in the lab's own libvirt)": (
+        "{command}   (그러면 가상 머신은 랩의 libvirt에서 실행됩니다)"
+    ),
+    "The machines of lab {lab} are in the lab's own libvirt, not at {uri}.": (
+        "{lab} 랩의 가상 머신은 {uri}이(가) 아니라 랩의 libvirt에 있습니다."
+    ),
+    "The machines of lab {lab} are in the libvirt at {before}, not at {uri}.": (
+        "{lab} 랩의 가상 머신은 {uri}이(가) 아니라 {before}의 libvirt에 있습니다."
     ),
     "This host runs no virtual machine.": "이 호스트에서는 가상 머신을 실행할 수 없습니다.",
     "Lab {lab} was made of {before}, not of {file}.": (

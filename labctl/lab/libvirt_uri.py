@@ -28,9 +28,11 @@ def require_fits(lab: Lab, places: LabPlaces, made: bool, asked: str | None) -> 
             mend=f"labctl up --lab {lab.name}   (their machines then are in the lab's own libvirt)",
         )
     if made and (places.in_bubble or places.libvirt_uri != absolute(asked)):
-        where = "a libvirt of their own" if places.in_bubble else f"the libvirt at {places.libvirt_uri}"
+        name, where = lab.name, places.libvirt_uri
         raise UsageError(
-            f"Lab {lab.name} has its machines in {where}, not at {asked}.",
+            f"The machines of lab {name} are in the lab's own libvirt, not at {asked}."
+            if places.in_bubble
+            else f"The machines of lab {name} are in the libvirt at {where}, not at {asked}.",
             mend=f"labctl down --lab {lab.name} && "
             f"labctl up --lab {lab.name} --mode vm --libvirt-uri '{asked}'",
         )

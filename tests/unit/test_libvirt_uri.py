@@ -276,7 +276,7 @@ def test_it_is_for_labs_of_machines_alone(places: LabPlaces) -> None:
 
 
 def test_a_lab_keeps_its_libvirt(places: LabPlaces) -> None:
-    with pytest.raises(UsageError, match="in a libvirt of their own") as caught:
+    with pytest.raises(UsageError, match="in the lab's own libvirt") as caught:
         libvirt_uri.require_fits(LAB, places, True, SOCKET)
     assert "labctl down --lab x" in caught.value.mend
     places.elsewhere.write_text(f"{SOCKET}\n")

@@ -44,10 +44,14 @@ def require(places: LabPlaces, uri: str) -> None:
     require_reachable(above, host)
 
 
-def keep(folder: Path, made: Any) -> None:
-    """Write a domain's description, with all that libvirt has added, into its machine's folder."""
-    text = str(made.XMLDesc(binding().VIR_DOMAIN_XML_INACTIVE | binding().VIR_DOMAIN_XML_SECURE))
-    (folder / DESCRIPTION).write_text(text)
+def define(connection: Any, folder: Path, document: str) -> None:
+    """Tell that libvirtd a machine, and keep its description, with all that libvirt adds, in its folder."""
+    api, file = binding(), folder / DESCRIPTION
+    file.write_text(document)  # a machine that is there has one, whenever we are killed
+    made = connection.defineXML(document)
+    temporary = file.with_suffix(".new")
+    temporary.write_text(str(made.XMLDesc(api.VIR_DOMAIN_XML_INACTIVE | api.VIR_DOMAIN_XML_SECURE)))
+    temporary.replace(file)
 
 
 def hand_over(places: LabPlaces, host: LibvirtHost, machines: Sequence[Path]) -> None:
@@ -130,8 +134,11 @@ def _folder_of(found: Any) -> str:
 def _end(found: Any) -> bool:
     ran = bool(found.isActive())
     if ran:
-        with contextlib.suppress(binding().libvirtError):  # it ended by itself
+        try:
             found.destroy()
+        except binding().libvirtError:
+            if found.isActive():  # else it ended by itself
+                raise
     if found.isPersistent():
         undefine(found)
     return ran

@@ -118,12 +118,13 @@ class LibvirtEngine(Link):
         # fmt: on
         pending.add(machine.files, files)
         connection = self._connection()
-        around = None if self._in_bubble else elsewhere.around(self._places, connection)
         with self._errors(f"libvirt refused to make {machine.name}"):
-            made = connection.defineXML(domain.xml(machine, hardware, around))
-            if around is not None:
-                elsewhere.hand_over(self._places, around.host, [machine.folder])
-                elsewhere.keep(machine.folder, made)
+            if self._in_bubble:
+                connection.defineXML(domain.xml(machine, hardware))
+                return
+            around = elsewhere.around(self._places, connection)
+            elsewhere.hand_over(self._places, around.host, [machine.folder])
+            elsewhere.define(connection, machine.folder, domain.xml(machine, hardware, around))
 
     def start(self, name: str) -> None:
         found = self._domain(name)

@@ -158,7 +158,9 @@ def choose(
     )
     places.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     if uri:  # before the ground: machines that are made are never looked for in the wrong place
-        places.elsewhere.write_text(f"{uri}\n")
+        noted = places.elsewhere.with_suffix(".new")
+        noted.write_text(f"{uri}\n")
+        noted.replace(places.elsewhere)
     temporary = places.root / f"{NAME}.new"
     temporary.write_text(json.dumps(asdict(ground), indent=1) + "\n")
     temporary.replace(places.root / NAME)

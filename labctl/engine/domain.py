@@ -23,6 +23,7 @@ FILES_SERIAL = "labctl-files"  # what images/vm's vm-init looks for
 APPLIANCE_MEMORY_MIB = 512
 TRANSLATIONS_MIB = 256  # what an emulator keeps of translated code
 EMULATED = 2.0  # a pace beyond that is no KVM's
+SWITCHED_ON = "-- switched on --"  # a line of the console's log, above what that boot says
 APPLIANCE_TARGET = "labctl-appliance.target"
 
 

@@ -128,6 +128,7 @@ class LibvirtEngine(Link):
             if state is State.FROZEN:
                 found.resume()
             elif state is State.OFF:
+                self._mark_boot(name)
                 found.create()
 
     def stop(self, name: str, *, timeout: float) -> None:
@@ -255,6 +256,11 @@ class LibvirtEngine(Link):
                 return "\n".join(log.read().decode(errors="replace").splitlines()[-30:])
         except OSError:
             return ""
+
+    def _mark_boot(self, name: str) -> None:
+        """What stands above this line in the console's log is of an earlier boot. A full disk may lack it."""
+        with contextlib.suppress(OSError), (self._folder(name) / "console.log").open("a") as log:
+            log.write(f"\n{domain.SWITCHED_ON}\n")
 
     def _folder(self, name: str) -> Path:
         return self._places.vms / name

@@ -6,13 +6,14 @@ Every wait has a deadline and tells what it last saw.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections.abc import Iterator
 
 from labctl.cluster import state
 from labctl.cluster.state import Member
 from labctl.engine.base import Engine, State
-from labctl.engine.domain import EMULATED
+from labctl.engine.domain import EMULATED, SWITCHED_ON
 from labctl.errors import ActionFailed, LabError, TimedOut
 from labctl.lab.apply import Context, together
 from labctl.lab.model import Lab, NodeSpec
@@ -26,6 +27,13 @@ STORAGE_SECONDS = 60.0
 # A node that was fenced or rebooted is off until the others have noticed; for longer, it is broken.
 OFF_SECONDS = 30.0
 LOOK_SECONDS = 0.1  # between looks that each wait in the node (labctl.cluster.state)
+# Where a boot stays until somebody comes: a kernel's panic, a shell of the initramfs (Debian's, dracut's),
+# systemd's emergency mode.  The last lines of a machine's console tell it minutes before the deadline does.
+STUCK = re.compile(
+    r"end Kernel panic - .*?(?= \]---|$)|^\(initramfs\)|^dracut:/#"
+    r"|^You are in emergency mode|^Give root password for maintenance|^Press Enter for maintenance",
+)
+STUCK_LINES = 3
 SWITCHED_OFF = 128  # and more: the exit code of an init that a signal ended (pid_namespaces(7), reboot(2))
 
 
@@ -44,6 +52,8 @@ def await_boot(context: Context) -> None:
                 last_on = time.monotonic()
             elif time.monotonic() - last_on > limit or gave_up(context.engine, node.name):
                 raise ActionFailed(f"{node.name} went off while it booted.", details=member.silent)
+            if member.silent and node.mode == "vm" and (where := stuck_at(context.engine.console(node.name))):
+                raise ActionFailed(f"{node.name} does not boot: {where}", details=member.silent)
             return member.booted
 
         try:
@@ -68,6 +78,14 @@ def gave_up(engine: Engine, name: str) -> bool:
     """Whether a node's init ended by itself: neither a reboot nor a fencing, so nobody starts it again."""
     machine = engine.observe().get(name)
     return machine is not None and machine.state is State.OFF and 0 < machine.ended < SWITCHED_OFF
+
+
+def stuck_at(console: str) -> str:
+    """The line of a console by which its last boot has come to a stop; "" while it may still go on."""
+    said = console.rpartition(SWITCHED_ON)[2]
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    found = [match[0] for line in lines[-STUCK_LINES:] if (match := STUCK.search(line))]
+    return found[-1].removeprefix("end ") if found else ""
 
 
 def last_words(engine: Engine, name: str) -> str:

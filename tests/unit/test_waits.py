@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,10 +13,11 @@ from labctl.engine.base import Machine, State
 from labctl.errors import ActionFailed, TimedOut
 from labctl.lab.apply import Context
 from labctl.lab.load import load_lab
-from labctl.lab.waits import gave_up, telling_of_target
+from labctl.lab.waits import await_boot, gave_up, stuck_at, telling_of_target
 from labctl.probe.facts import TargetSeen
+from labctl.run import Result
 from labctl.wait import pauses
-from tests.fakes.engine import FakeEngine
+from tests.fakes.engine import FakeEngine, FakeNode
 
 
 class Off(FakeEngine):
@@ -42,6 +43,66 @@ def test_only_an_init_that_ended_by_itself_stays_off(code: int, given_up: bool) 
 def test_a_node_that_is_on_or_missing_may_still_come() -> None:
     assert not gave_up(FakeEngine(on=["node1"]), "node1")
     assert not gave_up(FakeEngine(), "node1")
+
+
+PANIC = """\
+[    4.9] Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00
+[    4.9] Call Trace:
+[    4.9]  panic+0x118/0x2ed
+[    4.9] ---[ end Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00 ]---
+"""
+STOPPED = {
+    PANIC: "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00",
+    f"{PANIC}[   60.1] watchdog: BUG: soft lockup\n": (
+        "Kernel panic - not syncing: Attempted to kill init! exitcode=0x00007f00"
+    ),
+    "ALERT!  LABEL=root does not exist.  Dropping to a shell!\n(initramfs) ": "(initramfs)",
+    "Entering emergency mode. Exit the shell to continue.\ndracut:/# ": "dracut:/#",
+    "You are in emergency mode. After logging in, type\n": "You are in emergency mode",
+}
+GOES_ON = (
+    "",
+    f"{PANIC}\n-- switched on --\n[    0.0] Linux version 6.1\n[    0.1] x\n",
+    f"{PANIC}\n-- switched on --\n",
+    "[  OK  ] Reached target emergency.target - Emergency Mode.\n",
+    "Debian GNU/Linux 12 node1 ttyS0\n\nnode1 login: ",
+)
+
+
+@pytest.mark.parametrize("text", STOPPED)
+def test_a_console_tells_where_a_boot_stopped(text: str) -> None:
+    assert stuck_at(text) == STOPPED[text]
+
+
+@pytest.mark.parametrize("text", GOES_ON)
+def test_what_an_earlier_boot_said_or_one_that_goes_on_stops_nothing(text: str) -> None:
+    assert stuck_at(text) == ""
+
+
+class Dead(FakeNode):
+    def run(self, argv: Sequence[str], **_: Any) -> Result:
+        raise ActionFailed(f"{self.name} does not answer")
+
+
+class Panicked(FakeEngine):
+    """No node answers, and this is on their consoles."""
+
+    def node(self, name: str) -> FakeNode:
+        return Dead(self, name)
+
+    def console(self, name: str) -> str:
+        return PANIC
+
+
+def test_a_machine_that_panicked_is_not_waited_for_and_its_console_is_shown() -> None:
+    lab = load_lab("x", environment={}).with_mode("vm")
+    lab = lab.model_copy(update={"nodes": lab.nodes[:1]})
+    here: Any = SimpleNamespace(engine=Panicked(on=["node1"]), lab=lab, pace=9.0, patience=lambda _: 5.0)
+    with pytest.raises(ActionFailed) as told:
+        await_boot(here)
+    assert "does not boot: Kernel panic - not syncing" in told.value.message
+    assert PANIC.splitlines()[1] in told.value.details
+    assert told.value.mend == "labctl logs node1 --lab x"
 
 
 class Silent(FakeEngine):

@@ -97,7 +97,7 @@ class Panicked(FakeEngine):
 def test_a_machine_that_panicked_is_not_waited_for_and_its_console_is_shown() -> None:
     lab = load_lab("x", environment={}).with_mode("vm")
     lab = lab.model_copy(update={"nodes": lab.nodes[:1]})
-    here: Any = SimpleNamespace(engine=Panicked(on=["node1"]), lab=lab, pace=9.0, patience=lambda _: 3600.0)
+    here: Any = SimpleNamespace(engine=Panicked(on=["node1"]), lab=lab, pace=9.0, patience=lambda _: 5.0)
     with pytest.raises(ActionFailed) as told:
         await_boot(here)
     assert "does not boot: Kernel panic - not syncing" in told.value.message

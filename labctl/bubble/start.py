@@ -23,6 +23,10 @@ from labctl.run import spawn
 from labctl.wait import wait_until
 
 MODULE = "labctl.bubble.init"
+# The words before a daemon that is to have these of its own; what it starts ends with it. unshare(1).
+OWN_NAMESPACES = (
+    "unshare", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "--propagation", "private", "--",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,21 +99,7 @@ def start(places: LabPlaces, settings: Settings, *, timeout: float = 20.0) -> Bu
     log_file = places.logs / "bubble.log"
     log_file.unlink(missing_ok=True)
     process = spawn(
-        [
-            "unshare",
-            "--mount",
-            "--pid",
-            "--fork",
-            "--mount-proc",
-            "--kill-child",
-            "--propagation",
-            "private",
-            "--",
-            sys.executable,
-            "-m",
-            MODULE,
-            str(settings_file),
-        ],
+        [*OWN_NAMESPACES, sys.executable, "-m", MODULE, str(settings_file)],
         log_file=log_file,
         env=settings.environment,
     )

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from labctl.bubble.start import OWN_NAMESPACES
 from labctl.run import run, spawn
 from labctl.wait import wait_until
 
@@ -81,17 +82,7 @@ def host_libvirt(home: Path) -> Iterator[HostLibvirt]:
     (home / "etc/libvirt/qemu.conf").write_text("cgroup_controllers = []\n")
     for place in made:
         place.mkdir(mode=0o755)
-    words = [
-        "unshare",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--mount-proc",
-        "--kill-child",
-        "--propagation",
-        "private",
-    ]
-    process = spawn([*words, "--", "bash", "-c", SCRIPT, "host", str(home)], log_file=home / "log")
+    process = spawn([*OWN_NAMESPACES, "bash", "-c", SCRIPT, "host", str(home)], log_file=home / "log")
     try:
         found = HostLibvirt(home)
         wait_until("the host's libvirtd", lambda: _answers(found), timeout=120, every=0.5)

@@ -14,10 +14,13 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labctl.places import image_store, labs_root, state_root, vm_images
 from labctl.run import run
+
+if TYPE_CHECKING:
+    from tests.lab.driver import Driver
 
 MARK = "LABCTL_TEST_MARK"
 NAMESPACES = ("cgroup", "ipc", "mnt", "net", "pid", "uts")
@@ -72,6 +75,26 @@ def snapshot(lab: str) -> dict[str, Any]:
     }
 
 
+def assert_as_before(before: dict[str, Any], lab: str) -> None:
+    """Compare with what snapshot() said then."""
+    after = snapshot(lab)
+    for subject, was in before.items():
+        assert after[subject] == was, f"{subject}: not as before: {was} -> {after[subject]}"
+
+
+def down_leaves_nothing(lab: Driver, mark: str, namespaces: set[str]) -> None:
+    """Numbers of namespaces are used again at once, so only what is older than `down` counts.
+
+    mark: of the environment that the lab was brought up in.  namespaces: as namespaces_in() saw them.
+    """
+    began = clock()
+    lab.down()
+    left = marked(mark)
+    assert left == {}, f"processes live on: {left}"
+    inside = alive(namespaces, older_than=began)
+    assert inside == {}, f"namespaces live on: {inside}"
+
+
 def marked(mark: str) -> dict[int, str]:
     """Living processes with this mark in their environment: pid to command line."""
     wanted = f"{MARK}={mark}".encode()
@@ -99,6 +122,11 @@ def namespaces_below(init: int) -> set[str]:
             if _descends(pid, init):
                 found |= namespaces_of(pid)
     return found - ours
+
+
+def namespaces_in(lab: Driver) -> set[str]:
+    """Those of all that runs of the lab now."""
+    return namespaces_below(lab.bubble().init) if lab.runs() else set()
 
 
 def clock() -> int:

@@ -14,7 +14,17 @@ from labctl.run import run
 from labctl.wait import wait_until
 from tests.lab.conftest import MakeLab
 from tests.lab.driver import PATIENCE, Driver
-from tests.lab.host_snapshot import MARK, alive, clock, marked, namespaces_below, snapshot
+from tests.lab.host_snapshot import (
+    MARK,
+    alive,
+    assert_as_before,
+    clock,
+    down_leaves_nothing,
+    marked,
+    namespaces_below,
+    namespaces_in,
+    snapshot,
+)
 
 NAME = "t-left"
 FRESH = ("--nodes", "2")
@@ -35,17 +45,7 @@ def lab(make_lab: MakeLab, _main: Driver) -> Iterator[Driver]:
     before = snapshot(NAME)
     yield found
     found.down()
-    after = snapshot(NAME)
-    for subject in before:
-        assert after[subject] == before[subject], f"{subject}: not as before"
-
-
-def down_leaves_nothing(lab: Driver, mark: str, namespaces: set[str]) -> None:
-    """Numbers of namespaces are used again at once, so only what is older than `down` counts."""
-    began = clock()
-    lab.down()
-    assert marked(mark) == {}
-    assert alive(namespaces, older_than=began) == {}
+    assert_as_before(before, NAME)
 
 
 def test_after_up_and_down(lab: Driver, mark: str) -> None:
@@ -65,8 +65,7 @@ def test_after_a_killed_up_and_down(lab: Driver, mark: str, words: str) -> None:
     begun = lab.begin("up", *FRESH, env={MARK: mark})
     begun.await_words(words)
     begun.kill()
-    inside = namespaces_below(lab.bubble().init) if lab.runs() else set()
-    down_leaves_nothing(lab, mark, inside)
+    down_leaves_nothing(lab, mark, namespaces_in(lab))
 
 
 def kill_init(lab: Driver) -> None:

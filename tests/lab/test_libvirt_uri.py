@@ -12,7 +12,6 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,22 +20,18 @@ from labctl.errors import HOST_LACKS, USAGE
 from labctl.wait import wait_until
 from tests.lab.driver import FAMILY, Driver, labctl, refused
 from tests.lab.host_libvirt import ACCOUNT, HostLibvirt, host_libvirt
-from tests.lab.host_snapshot import snapshot
+from tests.lab.host_snapshot import assert_as_before, snapshot
+from tests.lab.test_vm import BOOT_ID, LONG, UP_SECONDS, status
 
 NAME = "t-uri"
-UP_SECONDS = 900.0  # emulated, on a machine with other work
 BOTH = ("node1", "node2")
 MACHINES = ("labctl-t-uri-node1", "labctl-t-uri-node2", "labctl-t-uri-target")
 FQDN = ["node1.example.com", "node2.example.com"]
-BOOT_ID = "cat", "/proc/sys/kernel/random/boot_id"
 STRANGER = """
 <domain type="qemu"><name>stranger</name><memory unit="MiB">64</memory>
 <os><type arch="x86_64" machine="pc">hvm</type></os></domain>"""
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("LABCTL_TEST_MACHINES"),
-    reason="minutes more where it is emulated: ci/test-machines.sh runs it",
-)
+pytestmark = LONG
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +60,7 @@ def vm(image: str, host: HostLibvirt, tmp_path_factory: pytest.TempPathFactory) 
     lab("up", "--family", FAMILY, *words, timeout=UP_SECONDS)
     yield lab
     lab.down()
-    after = snapshot(NAME)
-    for subject in before:
-        assert after[subject] == before[subject], f"{subject}: not as before"
-
-
-def status(vm: Driver) -> dict[str, Any]:
-    found: dict[str, Any] = vm.json("status")
-    return found
+    assert_as_before(before, NAME)
 
 
 def test_its_machines_are_there_under_names_of_their_own(vm: Driver, host: HostLibvirt) -> None:

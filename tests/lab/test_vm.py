@@ -21,7 +21,14 @@ from labctl.errors import BAD_FILE, HOST_LACKS, USAGE
 from labctl.run import Result
 from labctl.wait import wait_until
 from tests.lab.driver import FAMILY, FQDN, Driver, labctl, refused
-from tests.lab.host_snapshot import MARK, alive, clock, marked, namespaces_below, snapshot
+from tests.lab.host_snapshot import (
+    MARK,
+    assert_as_before,
+    down_leaves_nothing,
+    marked,
+    namespaces_in,
+    snapshot,
+)
 
 NAME = "t-vm"
 MINUTES = 60.0
@@ -61,13 +68,8 @@ def vm(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]
     assert marked(mark), "the mark does not reach the lab's processes"
     yield lab
     # libvirt gives QEMU an environment of its own; its namespaces tell that it is the lab's.
-    inside, began = namespaces_below(lab.bubble().init) if lab.runs() else set(), clock()
-    lab.down()
-    assert marked(mark) == {}
-    assert alive(inside, older_than=began) == {}
-    after = snapshot(NAME)
-    for subject in before:
-        assert after[subject] == before[subject], f"{subject}: not as before"
+    down_leaves_nothing(lab, mark, namespaces_in(lab))
+    assert_as_before(before, NAME)
 
 
 def disk(vm: Driver, node: str, name: str = "sdb") -> str:

@@ -10,7 +10,7 @@ import pytest
 from labctl.engine.domain import SWITCHED_ON
 from labctl.errors import FAILED
 from tests.lab.driver import FAMILY, Driver, refused
-from tests.lab.host_snapshot import MARK, alive, clock, marked, namespaces_below, snapshot
+from tests.lab.host_snapshot import MARK, assert_as_before, down_leaves_nothing, namespaces_in, snapshot
 from tests.lab.test_vm import BOOT_ID, LEFT_TO_THE_WORKFLOW, UP_SECONDS
 
 NAME = "t-vm-boot"
@@ -29,13 +29,8 @@ def lab(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver
     begun.await_words("waiting for the nodes to boot")
     begun.kill()
     yield made
-    inside, began = namespaces_below(made.bubble().init) if made.runs() else set(), clock()
-    made.down()
-    assert marked(mark) == {}
-    assert alive(inside, older_than=began) == {}
-    after = snapshot(NAME)
-    for subject in before:
-        assert after[subject] == before[subject], f"{subject}: not as before"
+    down_leaves_nothing(made, mark, namespaces_in(made))
+    assert_as_before(before, NAME)
 
 
 def test_up_that_was_killed_is_finished_by_up(lab: Driver) -> None:

@@ -38,14 +38,6 @@ CAPABILITIES = """
 </host></capabilities>"""
 
 
-@pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPlaces:
-    monkeypatch.setenv("LABCTL_STATE", str(tmp_path))
-    found = LabPlaces("x", tmp_path / "labs" / "x")
-    found.root.mkdir(parents=True)
-    return found
-
-
 @pytest.mark.parametrize("uri", ["qemu:///system", "qemu:///session", "qemu+unix:///system", SOCKET])
 def test_what_is_on_this_host(uri: str) -> None:
     require_local(uri)

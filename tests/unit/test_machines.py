@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
 
@@ -31,14 +30,6 @@ GROUND = machines.Ground(
     cpus={"node1": 1, "node2": 1},
     alone=True,
 )
-
-
-@pytest.fixture
-def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPlaces:
-    monkeypatch.setenv("LABCTL_STATE", str(tmp_path))
-    found = LabPlaces("x", tmp_path / "labs" / "x")
-    found.root.mkdir(parents=True)
-    return found
 
 
 def keep(places: LabPlaces) -> None:

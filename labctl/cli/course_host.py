@@ -62,7 +62,14 @@ class LabHost:
         capture.create(self._lab, self._places, name, note=note, say=self._say, patience=self._patience)
 
     def restore(self, name: str) -> None:
-        restore(self._places, name, Progress(say=self._say), give_way=True, patience=self._patience)
+        restore(
+            self._places,
+            name,
+            Progress(say=self._say),
+            give_way=True,
+            pcsd=False,
+            patience=self._patience,
+        )
 
 
 def place_of(

@@ -34,7 +34,10 @@ class Host(Protocol):
         ...
 
     def go_to(self, start: str) -> None:
-        """Bring the lab to a state that `up` makes; the first time it is made and kept. Raises LabError."""
+        """Bring the lab to a state that `up` makes; the first time it is made and kept.
+
+        pcsd may still be starting then. Raises LabError.
+        """
         ...
 
     def keep(self, name: str, note: str) -> None:
@@ -42,7 +45,7 @@ class Host(Protocol):
         ...
 
     def restore(self, name: str) -> None:
-        """Bring the lab back to a snapshot. Raises LabError."""
+        """Bring the lab back to a snapshot; pcsd may still be starting then. Raises LabError."""
         ...
 
 

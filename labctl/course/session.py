@@ -23,7 +23,8 @@ from labctl.places import LabPlaces
 # What only a kernel of its own gives a node (COURSE.md, "needs").
 OF_A_VM = frozenset({"lvm", "nfs", "pr", "dlm", "drbd", "vm"})
 BEFORE = "before-course"
-PCS = re.compile(r"\bpcsd?\b")
+# What asks pcsd, here or on other nodes (pcs(8)): a start of an exercise that is about it waits for it.
+PCSD = re.compile(r"\bpcsd\b|:2224\b|\bpcs (?:-\S+ )*(?:host|cluster|client|quorum|stonith sbd)\b")
 
 Say = Callable[[str], None]
 
@@ -119,7 +120,7 @@ def begin(
         if kept:
             _forget(place, kept.rpartition("-")[0])
             place.host.keep(kept, f"the start of {exercise.id}")
-    else:
+    elif _asks_pcsd(exercise):
         await_boot(place)
 
     def begun(now: Progress) -> Progress:
@@ -131,13 +132,19 @@ def begin(
 
 
 def _prepare(place: Place, exercise: Exercise, say: Say) -> None:
-    """Run the preparation; then every node has booted. pcsd comes last; only what names it waits for it."""
-    if any(PCS.search(step.run) for step in exercise.prepare):
+    """Run the preparation. pcsd starts last, and takes seconds; only what has to do with it waits for it."""
+    if any(PCSD.search(step.run) for step in exercise.prepare):
         await_boot(place)
     if exercise.prepare:
         say(place.say("preparing", id=exercise.id))
     run_steps(place, exercise, exercise.prepare)
-    await_boot(place)
+    if exercise.keep or _asks_pcsd(exercise):
+        await_boot(place)
+
+
+def _asks_pcsd(exercise: Exercise) -> bool:
+    """Whether who works on the exercise will ask pcsd at once."""
+    return any(PCSD.search(step.run) for step in exercise.solution)
 
 
 def _on_the_way(places: LabPlaces) -> None:

@@ -43,7 +43,7 @@ class Context:
     """What actions need beside the plan.
 
     images: the shared image store's graph root.  driver: None for a lab without storage.
-    ground: what its virtual machines are made of, None without any.
+    ground: what its virtual machines are made of, None without any.  pcsd: wait for it, too.
     """
 
     lab: Lab
@@ -56,6 +56,7 @@ class Context:
     driver: Driver | None
     until: Until
     ground: Ground | None = None
+    pcsd: bool = True
 
     def image_of(self, mode: str) -> str:
         """The id of what a machine of this mode is made from."""

@@ -24,6 +24,7 @@ class Request:
 
     mode: container or vm, for every node.  label: take a snapshot of a lab that was made from nothing.
     vm_image: a distribution's cloud image to make the machines of.  libvirt_uri: another libvirtd for them.
+    pcsd: wait until pcsd answers, too; it starts last, and the cluster does without it.
     """
 
     lab: str
@@ -39,6 +40,7 @@ class Request:
     until: Until = Until.ALL
     dry_run: bool = False
     label: bool = True
+    pcsd: bool = True
     patience: float = 0.0
 
 

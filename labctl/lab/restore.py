@@ -51,11 +51,18 @@ class Restored:
 
 
 def restore(
-    places: LabPlaces, name: str, progress: Progress, *, give_way: bool = False, patience: float = 0.0
+    places: LabPlaces,
+    name: str,
+    progress: Progress,
+    *,
+    give_way: bool = False,
+    pcsd: bool = True,
+    patience: float = 0.0,
 ) -> Restored:
     """Make the lab what it was when the snapshot was taken, and start it. The state of today is lost.
 
     give_way: where there is no room for the copy beside the state of today, that goes first.
+    pcsd: wait until it answers, too.
     Whatever state the lab is in, and whether it runs. Raises UsageError, BadFile, HostLacks, Busy, and
     then the lab is untouched; and what bring_up() raises.
     """
@@ -72,7 +79,8 @@ def restore(
             freeze.thaw_if_left(places)
             put(places, chosen.names, name)
         woken = snapshot.folder(places, name) / memory.MEMORY if chosen.memory else None
-        bring_up_held(Request(lab=places.lab, until=Until(known.until)), progress, memory_in=woken)
+        request = Request(lab=places.lab, until=Until(known.until), pcsd=pcsd)
+        bring_up_held(request, progress, memory_in=woken)
         quorate = chosen.quorate  # beyond "nodes", `up` has waited for it
         if quorate and known.until == Until.NODES:
             with progress.during("cluster"):

@@ -148,6 +148,7 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
         driver=storage.driver(lab),
         until=request.until,
         ground=ground,
+        pcsd=request.pcsd,
     )
     if made_before:
         machines.require_memory(
@@ -258,7 +259,8 @@ def _wait_for(context: apply.Context, actions: list[Action], progress: Progress)
     with progress.during("cluster"):
         progress.say("waiting for the cluster: members, quorum, DC, fencing")
         waits.await_cluster(context)
-        waits.await_pcsd(context)
+        if context.pcsd:
+            waits.await_pcsd(context)
     if until.with_storage and context.driver:
         with progress.during("storage"):
             progress.say("waiting for the shared disks")

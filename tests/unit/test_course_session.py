@@ -475,12 +475,14 @@ def test_a_node_that_is_off_counts_as_used(here: Place, engine: FakeEngine, plac
 @pytest.mark.parametrize(
     ("command", "order"),
     [
-        ("crm_standby --update on", ["crm_standby --update on", "is-system-running"]),
-        ("systemctl stop pcsd", ["is-system-running", "systemctl stop pcsd", "is-system-running"]),
-        ("pcs host auth node1", ["is-system-running", "pcs host auth node1", "is-system-running"]),
+        ("crm_standby --update on", ["crm_standby --update on"]),
+        ("pcs resource create a Dummy", ["pcs resource create a Dummy"]),
+        ("systemctl stop pcsd", ["is-system-running", "systemctl stop pcsd"]),
+        ("pcs host auth node1", ["is-system-running", "pcs host auth node1"]),
+        ("pcs --force cluster stop", ["is-system-running", "pcs --force cluster stop"]),
     ],
 )
-def test_a_preparation_waits_for_pcsd_only_when_it_names_it(
+def test_a_preparation_waits_for_pcsd_only_when_it_asks_it(
     here: Place, engine: FakeEngine, places: LabPlaces, command: str, order: list[str]
 ) -> None:
     engine.script(["bash", "-e"], Result((), 0, "", ""))
@@ -493,3 +495,29 @@ def test_a_preparation_waits_for_pcsd_only_when_it_names_it(
         if word in call.arguments[0]
     ]
     assert seen == order
+
+
+@pytest.mark.parametrize(
+    ("command", "waits"),
+    [("pcs host auth node1", True), ("curl -k https://node1:2224/", True), ("pcs resource disable a", False)],
+)
+def test_a_start_waits_for_pcsd_where_the_exercise_is_about_it(
+    here: Place, engine: FakeEngine, places: LabPlaces, command: str, waits: bool
+) -> None:
+    engine.script(["bash", "-e"], Result((), 0, "", ""))
+    for keep in (False, True):
+        exercise = made(solution=[{"on": ["node1"], "run": command, "why": TEXT}], keep=keep)
+        engine.calls.clear()
+        session.begin(here, places, exercise)
+        assert asked_for_boot(engine) == (waits or keep), "what is kept is a start that has come to its end"
+    engine.calls.clear()
+    session.begin(here, places, exercise, anew=True)
+    assert asked_for_boot(engine) == waits, "a kept start, restored"
+
+
+def asked_for_boot(engine: FakeEngine) -> bool:
+    return any(
+        isinstance(call.arguments[0], tuple) and "is-system-running" in call.arguments[0]
+        for call in engine.calls
+        if call.method == "run"
+    )

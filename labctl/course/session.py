@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from labctl.course import progress
 from labctl.course.fingerprint import digest
-from labctl.course.form import Exercise
+from labctl.course.form import Exercise, Silent
 from labctl.course.grade import booted, gathered
 from labctl.course.lang import Lang
 from labctl.course.place import Place
@@ -120,7 +120,7 @@ def begin(
         if kept:
             _forget(place, kept.rpartition("-")[0])
             place.host.keep(kept, f"the start of {exercise.id}")
-    elif _asks_pcsd(exercise):
+    elif _ask_pcsd(exercise.solution):
         await_boot(place)
 
     def begun(now: Progress) -> Progress:
@@ -133,18 +133,18 @@ def begin(
 
 def _prepare(place: Place, exercise: Exercise, say: Say) -> None:
     """Run the preparation. pcsd starts last, and takes seconds; only what has to do with it waits for it."""
-    if any(PCSD.search(step.run) for step in exercise.prepare):
+    if _ask_pcsd(exercise.prepare):
         await_boot(place)
     if exercise.prepare:
         say(place.say("preparing", id=exercise.id))
     run_steps(place, exercise, exercise.prepare)
-    if exercise.keep or _asks_pcsd(exercise):
+    if exercise.keep or _ask_pcsd(exercise.solution):
         await_boot(place)
 
 
-def _asks_pcsd(exercise: Exercise) -> bool:
-    """Whether who works on the exercise will ask pcsd at once."""
-    return any(PCSD.search(step.run) for step in exercise.solution)
+def _ask_pcsd(steps: Iterable[Silent]) -> bool:
+    """Whether any of these steps asks pcsd; an exercise's solution tells what a learner will do."""
+    return any(PCSD.search(step.run) for step in steps)
 
 
 def _on_the_way(places: LabPlaces) -> None:

@@ -250,6 +250,9 @@ def _wait_for(context: apply.Context, actions: list[Action], progress: Progress)
         with progress.during("nodes"):
             progress.say("waiting for the nodes to boot")
             waits.await_boot(context)
+            # Without a cluster to wait for, pcs is what comes next.
+            if until is Until.NODES and context.pcsd:
+                waits.await_pcsd(context)
         if until is Until.NODES:
             return None
         # What a node that was off brings along is seen only now.

@@ -34,9 +34,9 @@ from labctl.places import DEFAULT_LAB, LabPlaces, lab_flag, lab_places
 if TYPE_CHECKING:
     from labctl.course.catalog import Course
     from labctl.course.form import Exercise
-    from labctl.course.lang import Lang
     from labctl.course.progress import Progress
     from labctl.lab.model import Lab
+    from labctl.words.lang import Lang
 
 LIST, LINT = "list", "lint"
 
@@ -118,7 +118,7 @@ def _begin(
 ) -> None:
     from labctl.cli.course_host import place_of
     from labctl.course import progress, session
-    from labctl.course.words import say
+    from labctl.words.phrases import say
 
     lab = known_lab(places)
     session.require(chosen, lab, tongue)
@@ -169,7 +169,7 @@ def hint(lab: LabOption = DEFAULT_LAB, lang: LangOption = None, course: CourseOp
     from labctl.cli.course_host import variables
     from labctl.course import progress
     from labctl.course.variables import fill
-    from labctl.course.words import say
+    from labctl.words.phrases import say
 
     places = require_lab(lab)
     known, tongue = open_record(places, lang)
@@ -194,7 +194,7 @@ def solve(lab: LabOption = DEFAULT_LAB, lang: LangOption = None, course: CourseO
     require_root("solve")
     from labctl.cli.course_host import place_of
     from labctl.course import session
-    from labctl.course.words import say
+    from labctl.words.phrases import say
 
     places, _ = require_running(lab)
     known, tongue = open_record(places, lang)
@@ -219,7 +219,7 @@ def finish(
     require_root("finish")
     from labctl.cli.course_host import place_of
     from labctl.course import session
-    from labctl.course.words import say
+    from labctl.words.phrases import say
 
     places = require_lab(lab)
     known, tongue = open_record(places, lang)

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from labctl import run
-from labctl.course.lab_words import in_words
-from labctl.course.lang import Lang
 from labctl.course.place import Place
 from labctl.course.variables import of_lab
 from labctl.engine.base import Engine
@@ -20,6 +18,8 @@ from labctl.lab.up import Progress
 from labctl.places import LabPlaces, lab_places
 from labctl.storage import saveconfig
 from labctl.vm.pace import Pace
+from labctl.words.lab import in_words
+from labctl.words.lang import Lang
 
 if TYPE_CHECKING:
     from labctl.lab.model import Lab

@@ -16,8 +16,8 @@ from labctl.places import LabPlaces, lab_flag
 if TYPE_CHECKING:
     from labctl.course.catalog import Course
     from labctl.course.form import Exercise
-    from labctl.course.lang import Lang
     from labctl.course.progress import Progress
+    from labctl.words.lang import Lang
 
 LangOption = Annotated[
     str | None,
@@ -35,8 +35,8 @@ def open_record(places: LabPlaces | None, chosen: str | None) -> tuple[Progress,
     A damaged record is kept aside, and that is told. Raises UsageError for an unknown language.
     """
     from labctl.course import progress
-    from labctl.course.lang import LANGS, from_locale
-    from labctl.course.words import say
+    from labctl.words.lang import LANGS, from_locale
+    from labctl.words.phrases import say
 
     if chosen not in (None, *LANGS):
         raise UsageError(f"There is no language {chosen!r}.", mend="--lang en, or --lang ko")

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from labctl.course.catalog import Course
     from labctl.course.choose import Choice
     from labctl.course.form import Exercise, Silent
-    from labctl.course.lang import Lang
     from labctl.course.place import Place
     from labctl.course.progress import Progress
     from labctl.course.steps import Done
     from labctl.lab.model import Lab
+    from labctl.words.lang import Lang
 
 COMMAND = re.compile(r"`(labctl [^`]*)`")
 # The slides' own heading, in brackets at the end of an exercise's `slide`.
@@ -33,7 +33,7 @@ def listing(
 ) -> int:
     """All days with their exercises. described: None when there is no such lab yet."""
     from labctl.course import catalog, session
-    from labctl.course.words import say
+    from labctl.words.phrases import say
 
     documents = []
     for day in course.days:
@@ -70,7 +70,7 @@ def listing(
 def elsewhere(choice: Choice, lab: Lab, tongue: Lang) -> None:
     """What the lab cannot hold, a line each with the command for it."""
     from labctl.course import session
-    from labctl.course.words import say
+    from labctl.words.phrases import say
 
     for each in choice.elsewhere:
         what, command = session.unmet(each, lab, tongue)
@@ -79,7 +79,7 @@ def elsewhere(choice: Choice, lab: Lab, tongue: Lang) -> None:
 
 def day_over(day: str, choice: Choice, lab: Lab, tongue: Lang) -> None:
     """That a day is done, or all of it that the lab can hold, and what is left."""
-    from labctl.course.words import say
+    from labctl.words.phrases import say
 
     console.line(say(tongue, "day-done-here" if choice.elsewhere else "day-done", day=day, lab=lab.name))
     elsewhere(choice, lab, tongue)
@@ -105,7 +105,7 @@ def slide(words: str, tongue: Lang) -> str:
 
 def everywhere(results: Iterable[CheckResult], tongue: Lang) -> list[CheckResult]:
     """What is right or left out on all nodes alike, in one line."""
-    from labctl.course.words import say
+    from labctl.words.phrases import say
 
     listed = list(results)
     groups = {one.id: [other for other in listed if other.id == one.id] for one in listed}
@@ -125,7 +125,7 @@ def task(chosen: Exercise, lab: Lab, tongue: Lang, *, carry_on: bool) -> None:
     from labctl.cli.course_host import variables
     from labctl.course import guide
     from labctl.course.variables import fill
-    from labctl.course.words import say
+    from labctl.words.phrases import say
 
     values, where = variables(lab), lab_flag(lab.name)
 

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from labctl.checks.result import CheckResult
     from labctl.course.catalog import Course
     from labctl.course.form import Exercise
-    from labctl.course.lang import Lang
     from labctl.course.place import Place
     from labctl.course.progress import Progress
     from labctl.places import LabPlaces
+    from labctl.words.lang import Lang
 
 WATCH_SECONDS = 1.0
 
@@ -214,8 +214,8 @@ def progress(
 
 def _class_report(course: Course, folder: Path, tongue: Lang, *, as_json: bool) -> int:
     from labctl.course import report
-    from labctl.course.error_words import reworded
-    from labctl.course.words import say
+    from labctl.words.errors import reworded
+    from labctl.words.phrases import say
 
     merged = report.merge(folder)
     for problem in merged.damaged:

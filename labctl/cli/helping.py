@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from labctl.cli.tongue import for_a_learner, say, spoken
-from labctl.course.help_words import helped
+from labctl.words.help import helped
 
 
 def add(app: typer.Typer, name: str, command: Callable[..., int], **settings: Any) -> None:

@@ -1,7 +1,7 @@
 """The language that a command speaks: found once, before it runs; all that it says on a terminal is in it.
 
-What a command says itself stands in labctl.course.words, under a key. What the lab says while it works, and
-what errors say, is English and turned here, by the tables of labctl.course.lab_words and error_words.
+What a command says itself stands in labctl.words.phrases, under a key. What the lab says while it works, and
+what errors say, is English and turned here, by the tables of labctl.words.lab and labctl.words.errors.
 JSON, logs and what programs in nodes print stay as they are.
 """
 
@@ -14,13 +14,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from labctl import console
-from labctl.course.error_words import reword
-from labctl.course.error_words import reworded as words_of_error
-from labctl.course.lab_words import in_words, note_in_words, reason_in_words
-from labctl.course.lang import Lang, from_locale, known, last_asked
-from labctl.course.words import say as say_in
 from labctl.errors import LabError
 from labctl.places import lab_places
+from labctl.words.errors import reword
+from labctl.words.errors import reworded as words_of_error
+from labctl.words.lab import in_words, note_in_words, reason_in_words
+from labctl.words.lang import Lang, from_locale, known, last_asked
+from labctl.words.phrases import say as say_in
 
 if TYPE_CHECKING:
     from labctl.lab.up import Progress

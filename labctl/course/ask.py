@@ -10,13 +10,13 @@ from xml.etree import ElementTree as ET
 
 from labctl.checks.cluster import views
 from labctl.checks.result import CheckResult
-from labctl.course.error_words import reworded
 from labctl.course.judge import Scene, result, silent
 from labctl.course.kinds import Asked, Cib, Command, Login, PortOpen, Restored
 from labctl.course.knock import knock
 from labctl.course.place import Place
 from labctl.engine.base import TIMEOUT_CODES
 from labctl.errors import LabError
+from labctl.words.errors import reworded
 
 ASK_SECONDS = 15.0
 CONNECT_SECONDS = 5.0  # for ssh's handshake, which two emulated machines take their time for

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from labctl.course.catalog import Course
 from labctl.course.form import Exercise
-from labctl.course.lang import Lang
 from labctl.course.progress import Progress
 from labctl.course.session import require, unmet
 from labctl.lab.model import Lab
+from labctl.words.lang import Lang
 
 
 @dataclass(frozen=True)

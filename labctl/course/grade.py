@@ -10,16 +10,17 @@ from dataclasses import replace
 
 from labctl.checks.cluster import views
 from labctl.checks.result import CheckResult, Status, skipped
+from labctl.cluster.state import LATE
 from labctl.course.ask import ask
-from labctl.course.error_words import reworded
 from labctl.course.form import Exercise
 from labctl.course.judge import Scene, best, judge, result
-from labctl.course.kinds import Again, Asked, Check, TimeSource
+from labctl.course.kinds import Again, Asked, Check, Command, TimeSource, UnitState, asks_pcsd
 from labctl.course.place import Place
 from labctl.errors import LabError, TimedOut
 from labctl.probe.facts import Facts, NodeFacts
 from labctl.probe.gather import gather
 from labctl.wait import wait_until
+from labctl.words.errors import reworded
 
 PROBE_SECONDS = 15.0
 SETTLE_SECONDS, SETTLE_AT_MOST = 150.0, 600.0
@@ -31,6 +32,11 @@ AT_ONCE = 6
 READABLE = 80
 # How often a node is looked at whose tools do not answer in time, and how the probe says that.
 LOOKS, GIVEN_UP = 4, "no answer within"
+
+# The state of the boot, then the units that are still to be started (systemctl(1)).
+BOOTING = (
+    "systemctl is-system-running; systemctl list-jobs --no-legend --plain | sed 's/^ *[0-9]* *//; s/ .*//'"
+)
 
 Say = Callable[[str], None]
 
@@ -122,8 +128,9 @@ def _settled(place: Place, exercise: Exercise, checks: Sequence[Check], say: Say
         wrong = {one.id for one in results if one.failed}
         reason = ""
         if wrong:
-            booting = still_booting(place, scene)
-            reason = unsettled(scene, [check for check in checks if check.id in wrong], booting)
+            failing = [check for check in checks if check.id in wrong]
+            booting = still_booting(place, scene, late=any(map(concerns_pcsd, failing)))
+            reason = unsettled(scene, failing, booting)
             if not reason and looks < LOOKS and (slow := too_slow(scene)):
                 reason = place.say("settle-slow", node=", ".join(slow))
         if reason and reason != told:
@@ -150,8 +157,18 @@ def too_slow(scene: Scene) -> list[str]:
     ]
 
 
-def still_booting(place: Place, scene: Scene) -> list[str]:
-    """Those of the nodes that were switched on a moment ago and have not started everything yet."""
+def concerns_pcsd(check: Check) -> bool:
+    """Whether a check may fail because pcsd, which starts last and takes seconds, is not there yet."""
+    if isinstance(check, UnitState):
+        return "pcsd" in check.units
+    return isinstance(check, Command) and asks_pcsd(check.run)
+
+
+def still_booting(place: Place, scene: Scene, *, late: bool) -> list[str]:
+    """Those of the nodes that were switched on a moment ago and have not started everything yet.
+
+    late: pcsd counts, too.
+    """
     young = [
         name
         for name, fact in scene.facts.items()
@@ -160,8 +177,9 @@ def still_booting(place: Place, scene: Scene) -> list[str]:
 
     def is_booting(name: str) -> bool:
         with contextlib.suppress(LabError):
-            told = place.node(name).run(["systemctl", "is-system-running"], timeout=10, check=False)
-            return told.stdout.strip() in ("initializing", "starting")
+            state, *jobs = place.node(name).run(["sh", "-c", BOOTING], timeout=10).stdout.split() or [""]
+            only_pcsd = bool(jobs) and LATE.issuperset(jobs)
+            return state == "initializing" or (state == "starting" and (late or not only_pcsd))
         return False
 
     with ThreadPoolExecutor(AT_ONCE) as pool:

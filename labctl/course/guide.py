@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from labctl.course.lang import Lang
 from labctl.errors import UsageError
 from labctl.lab.model import nearest
 from labctl.packaged import data_file
+from labctl.words.lang import Lang
 
 PAGES: Final = Path(__file__).resolve().parent / "pages"
 ERRATA: Final = "errata"

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from labctl.checks.cluster import views
 from labctl.checks.result import CheckResult, Status
-from labctl.course.error_words import reworded
 from labctl.course.kinds import (
     Address,
     Base,
@@ -20,11 +19,12 @@ from labctl.course.kinds import (
     TimeSource,
     UnitState,
 )
-from labctl.course.lang import Lang
-from labctl.course.words import say
 from labctl.lab.model import Lab, NodeSpec
 from labctl.places import lab_flag
 from labctl.probe.facts import ClusterNode, ClusterView, Facts, NodeFacts, ProbeFailure
+from labctl.words.errors import reworded
+from labctl.words.lang import Lang
+from labctl.words.phrases import say
 
 MOST_TOLD = 4
 SWITCHED_OFF = "it is switched off"  # as labctl.probe.gather says it

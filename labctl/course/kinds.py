@@ -29,6 +29,15 @@ Seconds = Annotated[int, Field(strict=True, ge=1, le=600)]
 PortNumber = Annotated[int, Field(strict=True, ge=1, le=65535)]
 
 
+# What asks pcsd, here or on other nodes (pcs(8)).
+PCSD: Final = re.compile(r"\bpcsd\b|:2224\b|\bpcs (?:-\S+ )*(?:host|cluster|client|quorum|stonith sbd)\b")
+
+
+def asks_pcsd(command: str) -> bool:
+    """Whether a shell command asks pcsd: it fails while pcsd, which starts last, is not there."""
+    return bool(PCSD.search(command))
+
+
 def _pattern(value: str) -> str:
     try:
         re.compile(value)

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from labctl.course.lang import Lang
 from labctl.course.variables import fill
-from labctl.course.words import say
 from labctl.engine.base import Engine, Node
 from labctl.lab.model import Lab
 from labctl.run import Result
+from labctl.words.lang import Lang
+from labctl.words.phrases import say
 
 
 class Host(Protocol):

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from labctl.checks.result import CheckResult, failed, passed, skipped
 from labctl.course.catalog import Course
-from labctl.course.lang import Lang
 from labctl.course.progress import FORMAT, Progress, Record, now
-from labctl.course.words import say
 from labctl.errors import UsageError
+from labctl.words.lang import Lang
+from labctl.words.phrases import say
 
 COLUMNS: Final = ("exercise", "state", "checks", "hints", "solved")
 

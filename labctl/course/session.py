@@ -11,20 +11,19 @@ from labctl.course import progress
 from labctl.course.fingerprint import digest
 from labctl.course.form import Exercise, Silent
 from labctl.course.grade import booted, gathered
-from labctl.course.lang import Lang
+from labctl.course.kinds import asks_pcsd
 from labctl.course.place import Place
 from labctl.course.progress import Progress
 from labctl.course.steps import Done, run_steps
-from labctl.course.words import say
 from labctl.errors import BadFile, UsageError, is_full
 from labctl.lab.model import Lab
 from labctl.places import LabPlaces
+from labctl.words.lang import Lang
+from labctl.words.phrases import say
 
 # What only a kernel of its own gives a node (COURSE.md, "needs").
 OF_A_VM = frozenset({"lvm", "nfs", "pr", "dlm", "drbd", "vm"})
 BEFORE = "before-course"
-# What asks pcsd, here or on other nodes (pcs(8)): a start of an exercise that is about it waits for it.
-PCSD = re.compile(r"\bpcsd\b|:2224\b|\bpcs (?:-\S+ )*(?:host|cluster|client|quorum|stonith sbd)\b")
 
 Say = Callable[[str], None]
 
@@ -144,7 +143,7 @@ def _prepare(place: Place, exercise: Exercise, say: Say) -> None:
 
 def _ask_pcsd(steps: Iterable[Silent]) -> bool:
     """Whether any of these steps asks pcsd; an exercise's solution tells what a learner will do."""
-    return any(PCSD.search(step.run) for step in steps)
+    return any(asks_pcsd(step.run) for step in steps)
 
 
 def _on_the_way(places: LabPlaces) -> None:

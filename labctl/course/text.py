@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from labctl.course.lang import HANGUL, Lang
 from labctl.lab.sections import Frozen
+from labctl.words.lang import HANGUL, Lang
 
 
 def _filled(value: str) -> str:

@@ -17,13 +17,13 @@ from labctl import console
 from labctl.cli import look, tongue
 from labctl.cli.main import app, how_to_go_on, run
 from labctl.course import progress
-from labctl.course.help_words import HELP
-from labctl.course.lang import HANGUL
 from labctl.errors import ActionFailed
 from labctl.lab import capture
 from labctl.lab import snapshot as snapshots
 from labctl.places import LabPlaces, lab_places
-from tests.unit.test_course_lab_words import name_of
+from labctl.words.help import HELP
+from labctl.words.lang import HANGUL
+from tests.unit.test_words_lab import name_of
 
 CLI = Path(__file__).parents[2] / "labctl/cli"
 # Who cares for the host (doctor, build, schema) reads English, as does who judges the tool (validate).

@@ -15,7 +15,6 @@ from labctl.course.fingerprint import differences, fingerprint
 from labctl.course.grade import unsettled
 from labctl.course.judge import MOST_TOLD, Scene, judge, of_lab
 from labctl.course.kinds import Check
-from labctl.course.lang import Lang
 from labctl.course.place import Place
 from labctl.course.variables import of_lab as variables_of
 from labctl.engine.base import State
@@ -25,6 +24,7 @@ from labctl.lab.model import Lab
 from labctl.probe.facts import NodeFacts, ProbeFailure, TimeSource, Unit
 from labctl.probe.gather import NOT_ON
 from labctl.run import Result
+from labctl.words.lang import Lang
 from tests.fakes import recorded
 from tests.fakes.course import FakeHost
 from tests.fakes.engine import FakeEngine

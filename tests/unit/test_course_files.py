@@ -17,13 +17,13 @@ from labctl.course import catalog
 from labctl.course.crosscheck import crosscheck
 from labctl.course.form import Exercise
 from labctl.course.kinds import KINDS
-from labctl.course.lang import HANGUL, LANGS, from_locale
 from labctl.course.read import bad_file, read_exercise
 from labctl.course.variables import fill, unknown
-from labctl.course.words import PHRASES
 from labctl.engine.base import State
 from labctl.errors import BAD_FILE, USAGE, BadFile, UsageError
 from labctl.lab.status import LabState
+from labctl.words.lang import HANGUL, LANGS, from_locale
+from labctl.words.phrases import PHRASES
 
 VARIABLES = variable_names()
 OWN = catalog.load(variables=VARIABLES)

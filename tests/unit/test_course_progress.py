@@ -12,10 +12,10 @@ import pytest
 
 from labctl.cli.course_host import variable_names
 from labctl.course import catalog, progress, report
-from labctl.course.lang import HANGUL
 from labctl.course.progress import Progress, Record
 from labctl.errors import BadFile, UsageError
 from labctl.places import LabPlaces
+from labctl.words.lang import HANGUL
 
 COURSE = catalog.load(variables=variable_names())
 

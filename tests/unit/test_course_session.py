@@ -13,7 +13,6 @@ from labctl.checks.result import Status
 from labctl.course import grade as grading
 from labctl.course import progress, session
 from labctl.course.form import Exercise
-from labctl.course.lang import HANGUL
 from labctl.course.place import Place
 from labctl.course.steps import Done, run_steps
 from labctl.course.variables import of_lab
@@ -22,6 +21,7 @@ from labctl.errors import ActionFailed, BadFile, UsageError
 from labctl.lab.load import load_lab
 from labctl.places import LabPlaces
 from labctl.run import Result
+from labctl.words.lang import HANGUL
 from tests.fakes import recorded
 from tests.fakes.course import FakeHost
 from tests.fakes.engine import FakeEngine
@@ -200,18 +200,39 @@ def test_no_node_answers(here: Place, engine: FakeEngine) -> None:
     assert all("podman service does not answer" in one.message for one in results if one.id == "name")
 
 
-def test_a_node_that_boots_is_waited_for(here: Place, engine: FakeEngine) -> None:
+@pytest.mark.parametrize(
+    ("left", "run", "waits"),
+    [
+        ("sshd.service\npcsd.service\n", "say it", True),
+        ("", "say it", True),  # between two jobs
+        ("pcsd.service\nmulti-user.target\n", "say it", False),
+        ("pcsd.service\nmulti-user.target\n", "pcs cluster status", True),
+    ],
+)
+def test_a_node_that_boots_is_waited_for(
+    here: Place, engine: FakeEngine, left: str, run: str, waits: bool
+) -> None:
+    """pcsd starts last; only what asks it waits for it."""
     probed(engine, "node3", hostname="lost", uptime=3.0)
+    said_well = False
 
     def starting(words: tuple[str, ...], _: str | None) -> Result:
+        nonlocal said_well
+        said_well = True
         probed(engine, "node3")  # the next look finds it well
-        return Result(words, 1, "starting\n", "")
+        return Result(words, 0, "starting\n" + left, "")
 
-    engine.script(["systemctl", "is-system-running"], starting, node="node3")
+    def answer(words: tuple[str, ...], _: str | None) -> Result:
+        return Result(words, 0, "yes" if said_well else "no", "")
+
+    engine.script(["sh", "-c", grading.BOOTING], starting, node="node3")
+    engine.script(["bash", "-c", run], answer, node="node1")
     said: list[str] = []
-    results = grading.grade(here, made(), proofs=False, say=said.append)
-    assert statuses(results)["name"] == {"passed"}
-    assert "waiting: node3 has just been switched on" in said
+    of_all = check("name", "hostname")
+    asking = check("said", "command", run=run, equals="yes", on=["node1"])
+    results = grading.grade(here, made(checks=[of_all, asking], at_start=["said"]), say=said.append)
+    assert statuses(results)["name"] == ({"passed"} if waits else {"passed", "failed"})
+    assert ("waiting: node3 has just been switched on" in said) == waits
 
 
 @pytest.mark.parametrize("recovers", [True, False])

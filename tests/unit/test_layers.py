@@ -57,14 +57,15 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("description", "engine.base", "engine", "libvirt binding", "storage", "cluster", "bmc", "bubble",
          "image", "probe", "facts", "checks", "vm", "host", *GROUND),
     ),
+    "words": (("labctl.words",), ("errors", "places")),
     "exercises": (
-        ("labctl.course", "labctl.faults"),
-        ("checks", "probe", "facts", "engine.base", "description", *GROUND),
+        ("labctl.course",),
+        ("words", "cluster", "checks", "probe", "facts", "engine.base", "description", *GROUND),
     ),
     "cli": (
         ("labctl.cli", "labctl.__main__"),
-        ("console", "exercises", "lab", "description", "engine", "engine.base", "storage", "cluster", "bmc",
-         "bubble", "image", "probe", "facts", "checks", "vm", "host", *GROUND),
+        ("console", "words", "exercises", "lab", "description", "engine", "engine.base", "storage", "cluster",
+         "bmc", "bubble", "image", "probe", "facts", "checks", "vm", "host", *GROUND),
     ),
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from labctl.course.lang import Lang
+from labctl.words.lang import Lang
 
 HELP: Final[dict[str, str]] = {
     "A real high-availability cluster lab from one command.": "명령 하나로 만드는 진짜 고가용성 클러스터 랩.",

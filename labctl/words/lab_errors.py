@@ -1,4 +1,4 @@
-"""What errors of the lab and of its commands say, and their Korean; turned by labctl.course.error_words."""
+"""What errors of the lab and of its commands say, and their Korean; turned by labctl.words.errors."""
 
 from __future__ import annotations
 

@@ -1,18 +1,18 @@
 """What the course's engine itself says, in both languages. What an exercise says stands in its file.
 
-What the other commands say: labctl.course.command_words; say() knows both.
+What the other commands say: labctl.words.commands; say() knows both.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from labctl.course import command_words
-from labctl.course.lang import Lang
+from labctl.words import commands
+from labctl.words.lang import Lang
 
 # Under each key the English words, then the Korean ones.
 PHRASES: Final[dict[str, tuple[str, str]]] = {
-    **command_words.PHRASES,
+    **commands.PHRASES,
     # -- what checks found
     "silent": ("{node} does not answer: {reason}", "{node}이(가) 응답하지 않습니다: {reason}"),
     "should": ("{what} should be {right} and is {found}", "{what}: {right}이어야 하는데 현재 {found}입니다"),

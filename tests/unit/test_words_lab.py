@@ -1,4 +1,4 @@
-"""What the lab says is in the table of labctl.course.lab_words, and the table says nothing else."""
+"""What the lab says is in the table of labctl.words.lab, and the table says nothing else."""
 
 import ast
 import re
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from labctl.course.lab_words import (
+from labctl.lab.capture import BY_COURSE, BY_UP
+from labctl.words.lab import (
     AWAITED,
     DRIVERS,
     LACKS,
@@ -18,8 +19,7 @@ from labctl.course.lab_words import (
     note_in_words,
     reason_in_words,
 )
-from labctl.course.lang import HANGUL
-from labctl.lab.capture import BY_COURSE, BY_UP
+from labctl.words.lang import HANGUL
 
 LABCTL = Path(__file__).parents[2] / "labctl"
 # Who speaks while `up`, `down`, `snapshot` and the course are at work.

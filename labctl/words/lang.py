@@ -1,4 +1,4 @@
-"""The course's two languages, and which one is asked for; quick to load, since every command asks."""
+"""The two languages, and which one is asked for; quick to load, since every command asks."""
 
 from __future__ import annotations
 

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from labctl.course.error_words import ERRORS, REASONS, reword, reworded
 from labctl.course.knock import SLOW
-from labctl.course.lab_words import HOLDERS, in_words
-from labctl.course.lang import HANGUL
 from labctl.errors import ActionFailed, Busy, UsageError
 from labctl.lab.load import load_lab
 from labctl.probe.facts import ProbeFailure
 from labctl.probe.gather import NOT_ON, gather
 from labctl.run import Result
+from labctl.words.errors import ERRORS, REASONS, reword, reworded
+from labctl.words.lab import HOLDERS, in_words
+from labctl.words.lang import HANGUL
 from tests.fakes.engine import FakeEngine
-from tests.unit.test_course_lab_words import text_of
+from tests.unit.test_words_lab import text_of
 
 LABCTL = Path(__file__).parents[2] / "labctl"
 # Whose errors a learner meets, and the functions that do the same for every command.

@@ -1,7 +1,7 @@
 """What the lab says while it starts, restores and keeps itself, in the learner's language.
 
 The lab itself speaks English (labctl/lab knows no course); what a learner sees of it is turned here,
-line by line. tests/unit/test_course_lab_words.py reads the lab's source and holds the table to it.
+line by line. tests/unit/test_words_lab.py reads the lab's source and holds the table to it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import re
 from functools import cache
 from typing import Final
 
-from labctl.course.lab_errors import INVALID
-from labctl.course.lang import Lang
+from labctl.words.lab_errors import INVALID
+from labctl.words.lang import Lang
 
 # A line of the lab, {…} for what changes in it; the same in Korean. What NESTED names is turned, too.
 LINES: Final[dict[str, str]] = {

@@ -1,20 +1,20 @@
 """What errors and silent nodes say, in the learner's language.
 
 They are raised in English, mostly where nobody knows the learner; what a learner sees of them is turned
-here, line by line, as the lab's own lines are (labctl.course.lab_words). What podman, libvirt or a
-program in a node says stays as it is. tests/unit/test_course_error_words.py holds the tables to the source.
+here, line by line, as the lab's own lines are (labctl.words.lab). What podman, libvirt or a
+program in a node says stays as it is. tests/unit/test_words_errors.py holds the tables to the source.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from labctl.course import lab_errors
-from labctl.course.lab_words import turned
-from labctl.course.lang import Lang
 from labctl.errors import LabError
+from labctl.words import lab_errors
+from labctl.words.lab import turned
+from labctl.words.lang import Lang
 
-# What errors say (the lab: labctl.course.lab_errors): messages, and details and mends that are prose.
+# What errors say (the lab: labctl.words.lab_errors): messages, and details and mends that are prose.
 ERRORS: Final[dict[str, str]] = {
     **lab_errors.ERRORS,
     # -- labctl.course

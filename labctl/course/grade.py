@@ -33,11 +33,6 @@ READABLE = 80
 # How often a node is looked at whose tools do not answer in time, and how the probe says that.
 LOOKS, GIVEN_UP = 4, "no answer within"
 
-# The state of the boot, then the units that are still to be started (systemctl(1)).
-BOOTING = (
-    "systemctl is-system-running; systemctl list-jobs --no-legend --plain | sed 's/^ *[0-9]* *//; s/ .*//'"
-)
-
 Say = Callable[[str], None]
 
 
@@ -129,7 +124,7 @@ def _settled(place: Place, exercise: Exercise, checks: Sequence[Check], say: Say
         reason = ""
         if wrong:
             failing = [check for check in checks if check.id in wrong]
-            booting = still_booting(place, scene, late=any(map(concerns_pcsd, failing)))
+            booting = still_booting(scene, late=any(map(concerns_pcsd, failing)))
             reason = unsettled(scene, failing, booting)
             if not reason and looks < LOOKS and (slow := too_slow(scene)):
                 reason = place.say("settle-slow", node=", ".join(slow))
@@ -164,26 +159,18 @@ def concerns_pcsd(check: Check) -> bool:
     return isinstance(check, Command) and asks_pcsd(check.run)
 
 
-def still_booting(place: Place, scene: Scene, *, late: bool) -> list[str]:
+def still_booting(scene: Scene, *, late: bool) -> list[str]:
     """Those of the nodes that were switched on a moment ago and have not started everything yet.
 
     late: pcsd counts, too.
     """
-    young = [
+    return [
         name
         for name, fact in scene.facts.items()
-        if isinstance(fact, NodeFacts) and fact.uptime < NODE_STARTS * scene.pace
+        if isinstance(fact, NodeFacts)
+        and fact.uptime < NODE_STARTS * scene.pace
+        and set(fact.jobs).difference(() if late else LATE)
     ]
-
-    def is_booting(name: str) -> bool:
-        with contextlib.suppress(LabError):
-            state, *jobs = place.node(name).run(["sh", "-c", BOOTING], timeout=10).stdout.split() or [""]
-            only_pcsd = bool(jobs) and LATE.issuperset(jobs)
-            return state == "initializing" or (state == "starting" and (late or not only_pcsd))
-        return False
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        return [name for name, yes in zip(young, pool.map(is_booting, young), strict=True) if yes]
 
 
 def unsettled(scene: Scene, wrong: Iterable[Check], booting: Sequence[str] = ()) -> str:

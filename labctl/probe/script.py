@@ -37,6 +37,7 @@ def commands(request: Mapping[str, Any]) -> dict[str, list[str]]:
     pace = request.get("pace", 1.0)
     found = {
         "units": ["systemctl", "show", f"--property={UNIT_PROPERTIES}", *request["units"]],
+        "jobs": ["systemctl", "list-jobs", "--plain", "--no-legend"],
         "failed": ["systemctl", "list-units", "--failed", "--plain", "--no-legend"],
         "addresses": ["ip", "-j", "address"],
         "routes": ["ip", "-j", "-4", "route"],

@@ -76,6 +76,7 @@ class NodeFacts:
     started, ended: the node's clock in seconds since 1970, when the probe began and ended.
     clock: (least, most) seconds that the node's clock is ahead of labctl's; set by gather.
     units: by the name that was asked for, only those that are loaded.
+    jobs: units that systemd is still starting or stopping (systemctl(1), list-jobs).
     names: name → its IPv4 addresses.  reach: address → whether it answered an echo.
     disk_free, disk_total: bytes of the root file system.  blocks: name → size in bytes.
     mounts: mount point → (type, source).  power: node → what its BMC said ("on", "off") when
@@ -96,6 +97,7 @@ class NodeFacts:
     clock: tuple[float, float] = (0.0, 0.0)
     units: Mapping[str, Unit] = field(default_factory=dict)
     failed_units: tuple[str, ...] = ()
+    jobs: tuple[str, ...] = ()
     legs: Mapping[str, Leg] = field(default_factory=dict)
     gateway: str = ""
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -152,6 +154,7 @@ def parse_node(document: Mapping[str, Any], *, clock: tuple[float, float] = (0.0
         clock=clock,
         units=_units(out.get("units", ""), float(document["monotonic"])),
         failed_units=tuple(line.split()[0] for line in out.get("failed", "").splitlines() if line.split()),
+        jobs=tuple(row[1] for row in map(str.split, out.get("jobs", "").splitlines()) if len(row) > 2),
         legs={leg.name: leg for leg in map(_leg, _documents(good.get("addresses", "")))},
         gateway=str(routes[0].get("gateway", "")) if routes else "",
         names={name: tuple(addresses) for name, addresses in document["names"].items()},

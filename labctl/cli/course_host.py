@@ -12,9 +12,7 @@ from labctl.course.variables import of_lab
 from labctl.engine.base import Engine
 from labctl.errors import BadFile
 from labctl.lab import bubble as lab_bubble
-from labctl.lab import capture, machines, snapshot, starts, swap
-from labctl.lab.restore import restore
-from labctl.lab.up import Progress
+from labctl.lab import machines, snapshot, swap
 from labctl.places import LabPlaces, lab_places
 from labctl.storage import saveconfig
 from labctl.vm.pace import Pace
@@ -55,13 +53,23 @@ class LabHost:
         argv = [sys.executable, "-m", "labctl", *words, "--lab", self._lab.name]
         return run.run(argv, timeout=LABCTL_SECONDS, check=False)
 
+    # What only a start needs is loaded for one: `check` is as quick as its imports are few.
+
     def go_to(self, start: str) -> None:
+        from labctl.lab import starts
+        from labctl.lab.up import Progress
+
         starts.go_to(self._places, start, Progress(say=self._say), patience=self._patience)
 
     def keep(self, name: str, note: str) -> None:
+        from labctl.lab import capture
+
         capture.create(self._lab, self._places, name, note=note, say=self._say, patience=self._patience)
 
     def restore(self, name: str) -> None:
+        from labctl.lab.restore import restore
+        from labctl.lab.up import Progress
+
         restore(
             self._places,
             name,

@@ -34,11 +34,13 @@ def gather(
     timeout: float,
     units: Iterable[str] = UNITS,
     outside: bool = False,
+    hardware: bool = True,
 ) -> dict[str, NodeFacts | ProbeFailure]:
     """Facts of the named nodes (all when None), in the lab's order; never raises for a node's state.
 
     timeout: seconds for each node's probe; 8 or more, since a tool in a node that hangs is given
     up after 5 (it then counts as silent, and the rest of the facts are there).
+    hardware: also ask the BMCs, and read a block of every shared disk.
     outside: also ask whether a name server outside answers the nodes; only worth it where
     why_no_outside() is empty.
     """
@@ -52,7 +54,11 @@ def gather(
     on = [node for node in lab.nodes if states[node.name] is State.ON]
     source = script_source()
     documents = {
-        node.name: {**request(lab, node, on, units=units, outside=outside), "pace": engine.pace}
+        node.name: {
+            **request(lab, node, on, units=units, outside=outside),
+            **({} if hardware else {"bmcs": [], "disks": []}),
+            "pace": engine.pace,
+        }
         for node in wanted
         if states[node.name] is State.ON
     }

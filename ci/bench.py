@@ -37,7 +37,7 @@ import bench_vm  # noqa: E402
 
 import labctl  # noqa: E402
 from labctl.errors import BUG, FAILED, LabError  # noqa: E402
-from labctl.image.build import find_image  # noqa: E402
+from labctl.image.build import FamilyName, find_image  # noqa: E402
 from labctl.image.store import ImageStore  # noqa: E402
 from labctl.places import image_store  # noqa: E402
 from labctl.run import run  # noqa: E402
@@ -75,7 +75,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("what", choices=("up", "start", "storage", "snapshot", "course", "vm"))
     parser.add_argument("--rounds", type=int, default=5, help="how often each (default: 5)")
     parser.add_argument("--nodes", type=int, default=4, help="how many nodes (default: 4)")
-    parser.add_argument("--family", default="auto", help="auto, centos or debian (default: auto)")
+    parser.add_argument(
+        "--family", default="auto", choices=("auto", "centos", "debian"), help="(default: auto)"
+    )
     parser.add_argument("--scale", action="store_true", help="then 2, 4, 8 and 16 nodes, without plain")
     parser.add_argument("--scale-rounds", type=int, default=1, help="how often each size (default: 1)")
     parser.add_argument("--no-plain", action="store_true", help="leave the plain sequence out")
@@ -211,7 +213,7 @@ def _bench_vm(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _rounds(
     arguments: argparse.Namespace,
-    measure: Callable[[int, str], dict[str, Any]],
+    measure: Callable[[int, FamilyName], dict[str, Any]],
     table: Callable[[list[dict[str, Any]]], str],
 ) -> dict[str, Any]:
     """Whole rounds of one scenario, with how busy the machine was before each."""

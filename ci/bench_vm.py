@@ -16,7 +16,7 @@ from typing import Any
 import bench_plain
 
 from labctl.errors import LabError
-from labctl.image.build import find_image
+from labctl.image.build import FamilyName, find_image
 from labctl.image.store import ImageStore
 from labctl.image.vm import build_vm_image
 from labctl.lab import machines
@@ -39,7 +39,7 @@ GOALS = {
 FORMED, WHOLE, SOLVED = "up, to quorum, DC and fencing", "up", f"solve {GFS2}"
 
 
-def measure(nodes: int, family: str) -> dict[str, Any]:
+def measure(nodes: int, family: FamilyName) -> dict[str, Any]:
     """One round: seconds by name (GOALS); "stages": of up; "kind": kvm or tcg. Raises LabError."""
     bench_plain.clear(LAB)
     figures: dict[str, Any] = {"image": _image(family)}
@@ -81,7 +81,7 @@ def table(rounds: Sequence[dict[str, Any]], nodes: int) -> str:
     return "\n".join(lines)
 
 
-def _image(family: str) -> float:
+def _image(family: FamilyName) -> float:
     """Seconds to make the machines' disk anew from the node image that is there."""
     store = ImageStore(image_store())
     image = find_image(family, store=store)

@@ -15,7 +15,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from labctl.engine.podman import PodmanEngine  # noqa: E402
+from labctl.engine.base import Engine  # noqa: E402
 from labctl.errors import LabError  # noqa: E402
 from labctl.lab.bubble import engine  # noqa: E402
 from labctl.places import lab_places  # noqa: E402
@@ -151,7 +151,7 @@ def back(name: str) -> None:
 
 
 @contextlib.contextmanager
-def machines() -> Iterator[PodmanEngine]:
+def machines() -> Iterator[Engine]:
     """The lab's own engine."""
     handle = engine(LAB, lab_places(LAB))
     try:

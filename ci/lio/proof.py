@@ -17,7 +17,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from ground import (
     LAB,
-    LabError,
     NotShown,
     back,
     before,
@@ -27,14 +26,15 @@ from ground import (
     machines,
     node,
     remember,
-    run,
     show,
     up,
-    wait_until,
 )
 from proof_fencing import step_fence, step_fence_scsi, step_fence_without_target
 
+from labctl.errors import LabError
+from labctl.run import run
 from labctl.storage import lio_kernel
+from labctl.wait import wait_until
 
 TARGET = "iqn.2023-02.com.example:blocks"
 

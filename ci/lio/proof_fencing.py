@@ -11,11 +11,11 @@ from ground import (
     fence,
     machines,
     node,
-    run,
     show,
     up,
 )
 
+from labctl.run import run
 from labctl.storage import lio_kernel
 
 

@@ -33,8 +33,8 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         if arguments.folder is None and arguments.what == "all":
-            with tempfile.TemporaryDirectory(prefix="labctl-lio-") as folder:
-                return _whole(Bed(Path(folder), _say), arguments)
+            with tempfile.TemporaryDirectory(prefix="labctl-lio-") as passing:
+                return _whole(Bed(Path(passing), _say), arguments)
         folder = (arguments.folder or Path(tempfile.gettempdir()) / "labctl-lio").resolve()
         return _one(Bed(folder, _say), arguments)
     except LabError as error:

@@ -156,3 +156,22 @@ def lab_flag(lab: str) -> str:
 def lock_file(lab: str) -> Path:
     """One lock per lab, outside its folder, so that down can remove the folder while it holds it."""
     return labs_root() / f".{lab}.lock"
+
+
+def write_whole(path: Path, text: str, *, mode: int = 0o644) -> None:
+    """Write a file at once or not at all, with these rights from the first byte on. Raises OSError.
+
+    Whoever reads it meanwhile has the old one; a full disk leaves that, and nothing beside it.
+    """
+    aside = path.with_name(f".{path.name}.new")
+    aside.unlink(missing_ok=True)  # of a labctl that was killed; its rights may be others
+    try:
+        new = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(new, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError:
+        aside.unlink(missing_ok=True)
+        raise

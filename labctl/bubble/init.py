@@ -27,6 +27,7 @@ from labctl.bubble import kernel
 from labctl.bubble.forward import listen
 from labctl.bubble.settings import Bridge, Forward, Settings, made_for_libvirt
 from labctl.errors import LabError
+from labctl.places import write_whole
 from labctl.run import run, spawn
 
 log = logging.getLogger("labctl.bubble")
@@ -77,10 +78,7 @@ def main() -> int:
 
 def tell(settings: Settings, what: dict[str, object]) -> None:
     """Tell the host side how it went, atomically."""
-    path = Path(settings.root) / "ready.json"
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(what))
-    temporary.replace(path)
+    write_whole(Path(settings.root) / "ready.json", json.dumps(what))
 
 
 def enter_cgroup(lab: str) -> None:

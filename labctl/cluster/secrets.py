@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import uuid
 from base64 import b64decode, b64encode
@@ -11,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from labctl.errors import BadFile
+from labctl.places import write_whole
 
 KEY_BYTES = 256  # what pcs makes; corosync asks for 128 to 4096 (corosync-keygen(8))
 
@@ -39,7 +39,8 @@ def load_or_make(folder: Path, lab: str) -> Secrets:
     path = folder / "secrets.json"
     if not path.exists():
         made = _make(folder, lab)
-        _write(path, json.dumps({name: _pack(value) for name, value in asdict(made).items()}, indent=1))
+        packed = {name: _pack(value) for name, value in asdict(made).items()}
+        write_whole(path, json.dumps(packed, indent=1), mode=0o600)
         return made
     try:
         raw = json.loads(path.read_text())
@@ -60,7 +61,7 @@ def ssh_key_file(folder: Path) -> Path:
 def _make(folder: Path, lab: str) -> Secrets:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     private, public = _ssh_pair(f"labctl {lab}")
-    _write(ssh_key_file(folder), private)
+    write_whole(ssh_key_file(folder), private, mode=0o600)
     key, certificate = _certificate(f"labctl {lab}")
     return Secrets(
         corosync_key=secrets.token_bytes(KEY_BYTES),
@@ -120,13 +121,3 @@ def _certificate(name: str) -> tuple[str, str]:
 
 def _pack(value: str | bytes) -> str:
     return b64encode(value).decode() if isinstance(value, bytes) else value
-
-
-def _write(path: Path, text: str) -> None:
-    """Write at once or not at all, readable by root alone from the first byte on."""
-    temporary = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

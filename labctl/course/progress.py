@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime as dt
 import fcntl
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +17,7 @@ from pydantic import Field, ValidationError
 
 from labctl.errors import BadFile
 from labctl.lab.sections import Frozen
-from labctl.places import LabPlaces
+from labctl.places import LabPlaces, write_whole
 
 FORMAT: Final = 1
 
@@ -121,13 +120,8 @@ def change(places: LabPlaces, how: Callable[[Progress], Progress]) -> Progress:
     """Read, change and write the progress, alone among all calls of labctl; the changed one."""
     with _alone(places):
         changed = how(load(places))
-        path = places.course
-        temporary = path.with_name(f".{path.name}.new")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(changed.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        document = changed.model_dump(mode="json")
+        write_whole(places.course, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
         return changed
 
 

@@ -15,6 +15,7 @@ from labctl.checks.result import CheckResult, failed, passed, skipped
 from labctl.course.catalog import Course
 from labctl.course.progress import FORMAT, Progress, Record, now
 from labctl.errors import UsageError
+from labctl.places import write_whole
 from labctl.words.lang import Lang
 from labctl.words.phrases import say
 
@@ -45,9 +46,7 @@ def write(document: dict[str, Any], path: Path) -> None:
     """Write an export, at once or not at all. Raises UsageError when there is no such folder."""
     if not path.parent.is_dir():
         raise UsageError(f"There is no folder {path.parent}.")
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
 def columns(lang: Lang) -> list[str]:

@@ -19,7 +19,7 @@ from labctl.engine.domain import Elsewhere
 from labctl.engine.libvirt_binding import binding
 from labctl.engine.libvirt_host import LibvirtHost, connect, forget_log, look, require_reachable
 from labctl.errors import ActionFailed, HostLacks, LabError
-from labctl.places import SOCKET_PATH_MAX, LabPlaces
+from labctl.places import SOCKET_PATH_MAX, LabPlaces, write_whole
 
 DESCRIPTION = "domain.xml"
 LONGEST_WIRE = "x" * 15 + "@" + "x" * 15  # two interfaces' names
@@ -49,9 +49,7 @@ def define(connection: Any, folder: Path, document: str) -> None:
     api, file = binding(), folder / DESCRIPTION
     file.write_text(document)  # a machine that is there has one, whenever we are killed
     made = connection.defineXML(document)
-    temporary = file.with_suffix(".new")
-    temporary.write_text(str(made.XMLDesc(api.VIR_DOMAIN_XML_INACTIVE | api.VIR_DOMAIN_XML_SECURE)))
-    temporary.replace(file)
+    write_whole(file, str(made.XMLDesc(api.VIR_DOMAIN_XML_INACTIVE | api.VIR_DOMAIN_XML_SECURE)))
 
 
 def hand_over(places: LabPlaces, host: LibvirtHost, machines: Sequence[Path]) -> None:

@@ -19,7 +19,7 @@ from labctl.host.limits import container_limits
 from labctl.lab import machines
 from labctl.lab.machines import Ground
 from labctl.lab.model import Lab
-from labctl.places import LabPlaces
+from labctl.places import LabPlaces, write_whole
 
 # Relative to /run inside the bubble, which is empty at every start: run-time state must not
 # outlive the processes that it describes.
@@ -127,9 +127,7 @@ def _write_networks(lab: Lab, places: LabPlaces) -> None:
         path = places.networks / f"{name}.json"
         if not path.exists():
             # In one step: podman passes over a file that an interrupted labctl left half written.
-            temporary = path.with_suffix(".new")
-            temporary.write_text(json.dumps(document, indent=1) + "\n")
-            temporary.replace(path)
+            write_whole(path, json.dumps(document, indent=1) + "\n")
 
 
 def _bridges(lab: Lab) -> list[Bridge]:

@@ -17,7 +17,7 @@ from labctl.errors import BadFile
 from labctl.image.build import BuiltImage
 from labctl.image.store import ImageStore
 from labctl.lab.model import Lab
-from labctl.places import LabPlaces
+from labctl.places import LabPlaces, write_whole
 from labctl.storage.base import NONE, TARGET
 from labctl.vm.pace import Pace, pace
 
@@ -158,12 +158,8 @@ def choose(
     )
     places.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     if uri:  # before the ground: machines that are made are never looked for in the wrong place
-        noted = places.elsewhere.with_suffix(".new")
-        noted.write_text(f"{uri}\n")
-        noted.replace(places.elsewhere)
-    temporary = places.root / f"{NAME}.new"
-    temporary.write_text(json.dumps(asdict(ground), indent=1) + "\n")
-    temporary.replace(places.root / NAME)
+        write_whole(places.elsewhere, f"{uri}\n")
+    write_whole(places.root / NAME, json.dumps(asdict(ground), indent=1) + "\n")
     return ground
 
 

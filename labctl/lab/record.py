@@ -8,6 +8,7 @@ from pathlib import Path
 
 import labctl
 from labctl.errors import BadFile
+from labctl.places import write_whole
 
 FORMAT = 1  # raised whenever an older lab's folder cannot be carried on with
 
@@ -62,6 +63,4 @@ def load(path: Path, lab: str) -> Record | None:
 
 def save(path: Path, record: Record) -> None:
     """Write the record, at once or not at all."""
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(asdict(record), indent=1) + "\n")
-    temporary.replace(path)
+    write_whole(path, json.dumps(asdict(record), indent=1) + "\n")

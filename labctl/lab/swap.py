@@ -16,7 +16,7 @@ from labctl.errors import ActionFailed, HostLacks, is_full
 from labctl.lab import copying
 from labctl.lab.copying import remove_tree
 from labctl.lab.down import end_processes
-from labctl.places import LabPlaces
+from labctl.places import LabPlaces, write_whole
 
 # What belongs to the running lab, to its past, or to this module: in no snapshot, and never replaced.
 KEPT = frozenset(
@@ -145,9 +145,7 @@ def finish_interrupted(places: LabPlaces) -> bool:
 def _mark(places: LabPlaces, names: Collection[str], snapshot: str, *, whole: bool) -> None:
     """whole: the new content is all there; else it is still to be copied from the snapshot."""
     _folder(places).mkdir(mode=0o700, exist_ok=True)
-    temporary = _folder(places) / "marker.new"
-    temporary.write_text(json.dumps({"names": sorted(names), "snapshot": snapshot, "whole": whole}))
-    temporary.replace(_marker(places))
+    write_whole(_marker(places), json.dumps({"names": sorted(names), "snapshot": snapshot, "whole": whole}))
 
 
 def _copy(places: LabPlaces, names: Collection[str], snapshot: str) -> None:

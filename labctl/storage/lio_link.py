@@ -15,6 +15,7 @@ from pathlib import Path
 
 from labctl.engine.base import Engine
 from labctl.errors import ActionFailed, LabError
+from labctl.places import write_whole
 from labctl.run import run
 from labctl.storage import lio_kernel, lio_node
 from labctl.storage.base import CONFIG, TARGET
@@ -47,11 +48,7 @@ class Plan:
     chap: Account | None = field(default=None, repr=False)
 
     def save(self) -> None:
-        path = Path(self.conf) / FILE
-        fresh = path.with_suffix(".new")
-        fresh.touch(mode=0o600)
-        fresh.write_text(json.dumps(asdict(self), indent=1))
-        fresh.replace(path)
+        write_whole(Path(self.conf) / FILE, json.dumps(asdict(self), indent=1), mode=0o600)
 
     @classmethod
     def load(cls, conf: Path) -> Plan | None:

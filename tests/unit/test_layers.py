@@ -44,7 +44,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "libvirt binding": (("labctl.engine.libvirt_binding", "labctl.engine.libvirt_host"), ("host", "errors")),
     "vm": (("labctl.vm",), ("libvirt binding", "host", *GROUND)),
-    "cluster": (("labctl.cluster",), ("description", "engine.base", "errors")),
+    "cluster": (("labctl.cluster",), ("description", "engine.base", "errors", "places")),
     "storage": (
         ("labctl.storage",),
         ("storage.innode", "facts", "description", "engine.base", "host", *GROUND),

@@ -87,7 +87,7 @@ def test_commands_know_them_by_their_own_names(vm: Driver) -> None:
 
 def test_another_libvirt_is_refused_and_the_same_is_not(vm: Driver, host: HostLibvirt) -> None:
     asked = vm("up", "--libvirt-uri", "qemu:///system", check=False)
-    refused(asked, USAGE, "has its machines in the libvirt at", mend="labctl down --lab t-uri")
+    refused(asked, USAGE, "are in the libvirt at", mend="labctl down --lab t-uri")
     done = vm("up", "--libvirt-uri", host.uri, timeout=UP_SECONDS)
     assert "nothing to do" in done.stdout
 

@@ -23,7 +23,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -75,9 +75,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("what", choices=("up", "start", "storage", "snapshot", "course", "vm"))
     parser.add_argument("--rounds", type=int, default=5, help="how often each (default: 5)")
     parser.add_argument("--nodes", type=int, default=4, help="how many nodes (default: 4)")
-    parser.add_argument(
-        "--family", default="auto", choices=("auto", "centos", "debian"), help="(default: auto)"
-    )
+    parser.add_argument("--family", default="auto", choices=get_args(FamilyName), help="(default: auto)")
     parser.add_argument("--scale", action="store_true", help="then 2, 4, 8 and 16 nodes, without plain")
     parser.add_argument("--scale-rounds", type=int, default=1, help="how often each size (default: 1)")
     parser.add_argument("--no-plain", action="store_true", help="leave the plain sequence out")

@@ -124,8 +124,7 @@ def _settled(place: Place, exercise: Exercise, checks: Sequence[Check], say: Say
         reason = ""
         if wrong:
             failing = [check for check in checks if check.id in wrong]
-            booting = still_booting(scene, late=any(map(concerns_pcsd, failing)))
-            reason = unsettled(scene, failing, booting)
+            reason = unsettled(scene, failing)
             if not reason and looks < LOOKS and (slow := too_slow(scene)):
                 reason = place.say("settle-slow", node=", ".join(slow))
         if reason and reason != told:
@@ -173,10 +172,10 @@ def still_booting(scene: Scene, *, late: bool) -> list[str]:
     ]
 
 
-def unsettled(scene: Scene, wrong: Iterable[Check], booting: Sequence[str] = ()) -> str:
+def unsettled(scene: Scene, wrong: Sequence[Check]) -> str:
     """What in the lab is still on its way, in words; "" when it is at rest."""
     known = {name: fact for name, fact in scene.facts.items() if isinstance(fact, NodeFacts)}
-    if booting:
+    if booting := still_booting(scene, late=any(map(concerns_pcsd, wrong))):
         return scene.say("settle-boot", node=", ".join(booting))
     seen = views(scene.lab, scene.facts)
     for view in seen.values():
@@ -291,7 +290,7 @@ def reboot(place: Place, node: str) -> None:
         place.node(node).run(["systemctl", "reboot"], timeout=20, check=False)
 
     def back() -> bool:
-        facts = gather(place.engine, place.lab, [node], timeout=PROBE_SECONDS)[node]
+        facts = gathered(place, [node])[node]
         return isinstance(facts, NodeFacts) and facts.uptime < time.monotonic() - began
 
     wait_until(

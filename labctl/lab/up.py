@@ -251,7 +251,7 @@ def _wait_for(context: apply.Context, actions: list[Action], progress: Progress)
             progress.say("waiting for the nodes to boot")
             waits.await_boot(context)
             # Without a cluster to wait for, pcs is what comes next.
-            if until is Until.NODES and context.pcsd:
+            if until is Until.NODES:
                 waits.await_pcsd(context)
         if until is Until.NODES:
             return None
@@ -262,8 +262,7 @@ def _wait_for(context: apply.Context, actions: list[Action], progress: Progress)
     with progress.during("cluster"):
         progress.say("waiting for the cluster: members, quorum, DC, fencing")
         waits.await_cluster(context)
-        if context.pcsd:
-            waits.await_pcsd(context)
+        waits.await_pcsd(context)
     if until.with_storage and context.driver:
         with progress.during("storage"):
             progress.say("waiting for the shared disks")

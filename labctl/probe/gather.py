@@ -40,7 +40,7 @@ def gather(
 
     timeout: seconds for each node's probe; 8 or more, since a tool in a node that hangs is given
     up after 5 (it then counts as silent, and the rest of the facts are there).
-    hardware: also ask the BMCs, and read a block of every shared disk.
+    hardware: also ask the BMCs, and look at the shared disks, a block of each.
     outside: also ask whether a name server outside answers the nodes; only worth it where
     why_no_outside() is empty.
     """
@@ -55,8 +55,7 @@ def gather(
     source = script_source()
     documents = {
         node.name: {
-            **request(lab, node, on, units=units, outside=outside),
-            **({} if hardware else {"bmcs": [], "disks": []}),
+            **request(lab, node, on, units=units, outside=outside, hardware=hardware),
             "pace": engine.pace,
         }
         for node in wanted
@@ -77,7 +76,13 @@ def gather(
 
 
 def request(
-    lab: Lab, node: NodeSpec, on: list[NodeSpec], *, units: Iterable[str] = UNITS, outside: bool = False
+    lab: Lab,
+    node: NodeSpec,
+    on: list[NodeSpec],
+    *,
+    units: Iterable[str] = UNITS,
+    outside: bool = False,
+    hardware: bool = True,
 ) -> dict[str, Any]:
     """The probe's argument for one node: what to ask, whom to reach, which BMCs are this node's to ask.
 
@@ -97,7 +102,7 @@ def request(
             if leg.network in own
         ],
         "outside": outside,
-        "disks": [disk.name for disk in lab.storage.disks],
+        "disks": [disk.name for disk in lab.storage.disks if hardware],
         "bmcs": [
             {
                 "node": other.name,
@@ -107,7 +112,7 @@ def request(
                 "password": lab.fencing.password,
             }
             for other in lab.nodes
-            if lab.fencing.enabled and _asker(lab, other, on) == node.name
+            if hardware and lab.fencing.enabled and _asker(lab, other, on) == node.name
         ],
     }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labctl.errors import ActionFailed, HostLacks
+from labctl.places import write_whole
 from labctl.storage import saveconfig
 from labctl.storage.base import CONFIG_NAME
 
@@ -43,11 +44,8 @@ def prepare(lab: Lab, places: LabPlaces, *, on_host: bool) -> None:
                 with path.open("xb") as image:
                     image.truncate(size)
                 path.chmod(0o600)
-        config = places.target / CONFIG_NAME
-        temporary = config.with_suffix(".new")
-        temporary.write_text(json.dumps(saveconfig.document(lab), indent=2) + "\n")
-        temporary.chmod(0o600)
-        temporary.replace(config)
+        text = json.dumps(saveconfig.document(lab), indent=2) + "\n"
+        write_whole(places.target / CONFIG_NAME, text, mode=0o600)
     except OSError as error:
         raise HostLacks(
             "The disks of the target could not be made.", details=str(error), mend="make room, then labctl up"

@@ -18,7 +18,7 @@ LATE = frozenset({"pcsd.service", "pcsd-ruby.service", "multi-user.target"})
 
 # Waiting is done in the node, where a look costs a tenth of what it costs to come in; for seconds only, since
 # a node whose power was cut must be noticed. Whether it is so is judged by what ASK then says.
-WAIT_SECONDS = 3.0
+WAIT_SECONDS = 5.0
 UNTIL = """
 read -r now rest </proc/uptime
 end=$((${{now%.*}} + {seconds}))
@@ -27,13 +27,17 @@ while read -r now rest </proc/uptime && [ "${{now%.*}}" -lt $end ]; do
   sleep {pause}
 done
 """
+# One program a look: while four nodes boot, what looks on costs them the processor.
 BOOTED = r"""
-  case $(systemctl is-system-running) in
-    running|degraded) break ;;
-    starting)
-      jobs=$(systemctl list-jobs --no-legend --plain)
-      [ -z "$jobs" ] || echo "$jobs" | grep -qvE ' (LATE) ' || break ;;
-  esac
+  if jobs=$(systemctl list-jobs --no-legend --plain 2>/dev/null); then
+    early=
+    while read -r _ unit _; do
+      case $unit in ''|LATE) ;; *) early=$unit; break ;; esac
+    done <<JOBS
+$jobs
+JOBS
+    [ -n "$early" ] || case $(systemctl is-system-running) in running|degraded|starting) break ;; esac
+  fi
 """
 FORMED = r"""
   systemctl -q is-active pacemaker || break
@@ -114,8 +118,7 @@ def ask(node: Node, beside: str = "") -> Member:
 
 def until_booted(pace: float) -> str:
     """For ask(): first wait, for seconds, until the node has booted, pcsd aside."""
-    late = "|".join(sorted(LATE)).replace(".", r"\.")
-    return _until(BOOTED.replace("LATE", late), pace)
+    return _until(BOOTED.replace("LATE", "|".join(sorted(LATE))), pace)
 
 
 def until_formed(pace: float) -> str:
@@ -124,7 +127,7 @@ def until_formed(pace: float) -> str:
 
 
 def _until(look: str, pace: float) -> str:
-    return UNTIL.format(seconds=f"{WAIT_SECONDS * pace:.0f}", look=look, pause=f"{0.1 * pace:.1f}")
+    return UNTIL.format(seconds=f"{WAIT_SECONDS * pace:.0f}", look=look, pause=f"{0.2 * pace:.1f}")
 
 
 def parse(text: str) -> Member:

@@ -6,7 +6,8 @@ import hashlib
 import json
 from typing import Any
 
-from labctl.probe.facts import Facts, NodeFacts
+from labctl.cluster.state import LATE
+from labctl.probe.facts import Facts, NodeFacts, Unit
 
 
 def fingerprint(facts: Facts) -> dict[str, dict[str, Any]]:
@@ -24,7 +25,7 @@ def _of_node(fact: NodeFacts) -> dict[str, Any]:
     view, corosync = fact.cluster, fact.corosync
     return {
         "hostname": fact.hostname,
-        **{f"unit {name}": f"{unit.active}, {unit.enabled}" for name, unit in sorted(fact.units.items())},
+        **{f"unit {name}": _unit(fact, name, unit) for name, unit in sorted(fact.units.items())},
         "failed": sorted(fact.failed_units),
         "legs": {name: (leg.up, sorted(leg.addresses)) for name, leg in sorted(fact.legs.items())},
         "gateway": fact.gateway,
@@ -39,6 +40,12 @@ def _of_node(fact: NodeFacts) -> dict[str, Any]:
         "resources": sorted(resource.id for resource in view.resources) if view else [],
         "pcs_hosts": list(fact.pcs_hosts or ()),
     }
+
+
+def _unit(fact: NodeFacts, name: str, unit: Unit) -> str:
+    """What starts last counts as there while it is on its way: nobody has to wait for it."""
+    coming = f"{name}.service" in LATE.intersection(fact.jobs)
+    return f"{'active' if coming else unit.active}, {unit.enabled}"
 
 
 def digest(facts: Facts) -> str:

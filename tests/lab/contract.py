@@ -22,7 +22,7 @@ from labctl.course.form import Exercise
 from labctl.course.grade import gathered
 from labctl.course.kinds import Again
 from labctl.course.place import Place
-from labctl.course.session import OF_A_VM, await_boot
+from labctl.course.session import OF_A_VM
 from labctl.course.steps import run_steps
 from labctl.errors import FAILED
 from labctl.wait import wait_until
@@ -95,8 +95,7 @@ def print_of(here: Place) -> Prints:
 
 
 def settled_print(here: Place) -> Prints:
-    """The fingerprint once every node has booted to its end."""
-    await_boot(here)
+    """The fingerprint once every node has booted, pcsd running or on its way."""
     last: Prints = {}
 
     def settled() -> bool:
@@ -104,7 +103,7 @@ def settled_print(here: Place) -> Prints:
         last = print_of(here)  # a node whose tools are slow tells of no unit
         return all(told.get("unit pcsd") == "active, enabled" for told in last.values())
 
-    wait_until("pcsd to run everywhere", settled, timeout=PATIENCE)
+    wait_until("pcsd to be started everywhere", settled, timeout=PATIENCE)
     return last
 
 

@@ -425,3 +425,19 @@ def test_a_fingerprint_forgets_what_changes_by_itself() -> None:
     assert differences(before, changed) == ["node2: hostname was 'node2.example.com' and is 'x'"]
     silent = recorded.facts("healthy") | {"node1": ProbeFailure("node1", "off", "")}
     assert differences(before, fingerprint(silent))
+
+
+def test_a_fingerprint_takes_pcsd_for_started_while_it_starts() -> None:
+    """And nothing else, and not when nobody is starting it."""
+
+    def with_unit(name: str, active: str, *jobs: str) -> Edit:
+        return lambda own: replace(
+            own, jobs=jobs, units={**own.units, name: replace(own.units[name], active=active)}
+        )
+
+    before = fingerprint(recorded.facts("healthy"))
+    for active in ("inactive", "activating"):
+        starting = fingerprint(edited(with_unit("pcsd", active, "pcsd.service", "multi-user.target")))
+        assert differences(before, starting) == []
+    assert differences(before, fingerprint(edited(with_unit("pcsd", "inactive"))))
+    assert differences(before, fingerprint(edited(with_unit("corosync", "activating", "corosync.service"))))

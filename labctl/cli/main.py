@@ -78,7 +78,7 @@ def _top(
         logging.basicConfig(level=logging.DEBUG, format="%(name)s: %(message)s")
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run labctl and exit with the documented code."""
     signal.signal(signal.SIGTERM, _interrupt)
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else the caller has it ignored

@@ -25,6 +25,7 @@ from labctl.lab import bubble as lab_bubble
 from labctl.places import LabPlaces, lab_places
 from labctl.run import Result, run, spawn
 from labctl.wait import wait_until
+from tests.lab.warm import labctl_warm
 
 ROOT = Path(__file__).parents[2]
 LABCTL = (sys.executable, "-m", "labctl")
@@ -39,6 +40,8 @@ def labctl(
     *words: str, timeout: float = PATIENCE, check: bool = True, env: Mapping[str, str] | None = None
 ) -> Result:
     """Run labctl to its end. Raises CommandFailed for a non-zero exit unless check is False."""
+    if env is None:
+        return labctl_warm(*words, timeout=timeout, check=check)
     return run([*LABCTL, *words], timeout=timeout, check=check, env=env, cwd=ROOT)
 
 

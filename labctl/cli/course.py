@@ -15,6 +15,7 @@ from labctl.cli.course_open import (
     LangOption,
     active_of,
     course_of,
+    course_with,
     open_record,
     under_way,
 )
@@ -71,14 +72,15 @@ def exercise(
     if len(words) > 1:
         raise UsageError("One exercise at a time.", mend=f"labctl exercise {words[0]}")
     require_root("exercise")
-    known_course = course_of(course)
     if words == [LIST] and not reset:
         there = lab_places(lab) if lab_places(lab).root.is_dir() else None
         known, tongue = open_record(there, lang)
         described = known_lab(there) if there else None
-        return printed.listing(known_course, lab, described, known, tongue, as_json=as_json)
+        return printed.listing(course_of(course), lab, described, known, tongue, as_json=as_json)
     places = require_lab(lab)
     known, tongue = open_record(places, lang)
+    ids = [known.active] if words == [LIST] else words
+    known_course = course_with(course, [*ids, *filter(None, [known.active])])
     chosen = _chosen(known_course, known, known_lab(places), words[0], tongue, reset=reset)
     if chosen is None:
         return OK

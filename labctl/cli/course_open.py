@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -55,10 +55,20 @@ def course_of(folders: Sequence[Path] | None) -> Course:
     from labctl.cli.course_host import variable_names
     from labctl.course import catalog
 
-    found = catalog.load(tuple(folders or ()), variables=variable_names())
+    names = variable_names() if folders else None  # labctl's own name none that is not there: tests hold that
+    found = catalog.load(tuple(folders or ()), variables=names)
     for mistake in found.broken:
         console.warning(str(mistake))
     return found
+
+
+def course_with(folders: Sequence[Path] | None, ids: Iterable[str]) -> Course:
+    """The course; of it only the exercises that are named, where the files of these are enough."""
+    from labctl.course import catalog
+
+    found = [] if folders else [catalog.own(each) for each in dict.fromkeys(ids)]
+    named = tuple(each for each in found if each is not None)
+    return catalog.Course(named) if named and len(named) == len(found) else course_of(folders)
 
 
 def active_of(course: Course, known: Progress, lab: str) -> Exercise:
@@ -68,12 +78,8 @@ def active_of(course: Course, known: Progress, lab: str) -> Exercise:
 
 def under_way(folders: Sequence[Path] | None, known: Progress, lab: str) -> Exercise:
     """The same, without reading the whole course where one file is enough. Raises UsageError."""
-    from labctl.cli.course_host import variable_names
-    from labctl.course import catalog
-
     name = _active(known, lab)
-    found = None if folders else catalog.own(name, variables=variable_names())
-    return found or course_of(folders).find(name)
+    return course_with(folders, [name]).find(name)
 
 
 def _active(known: Progress, lab: str) -> str:

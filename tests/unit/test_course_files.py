@@ -146,8 +146,10 @@ def test_a_teachers_folder_adds_and_replaces(tmp_path: Path) -> None:
 
 def test_one_exercise_is_read_alone() -> None:
     for each in OWN.exercises:
-        assert catalog.own(each.id, variables=VARIABLES) == each
-    assert catalog.own("day1/nothing", variables=VARIABLES) is None
+        assert catalog.own(each.id) == each
+    assert catalog.own("day1/nothing") is None
+    first = catalog.load().exercises[0]
+    assert catalog.own(f"{first.day}/../{first.id}") is None, "an id is no path"
 
 
 def test_a_broken_file_of_a_teacher_leaves_the_rest_usable(tmp_path: Path) -> None:

@@ -124,6 +124,7 @@ def task(chosen: Exercise, lab: Lab, tongue: Lang, *, carry_on: bool) -> None:
     """An exercise as its learner reads it: why, what to reach, where; not the commands."""
     from labctl.cli.course_host import variables
     from labctl.course import guide
+    from labctl.course.session import wants_pcsd
     from labctl.course.variables import fill
     from labctl.words.phrases import say
 
@@ -154,6 +155,8 @@ def task(chosen: Exercise, lab: Lab, tongue: Lang, *, carry_on: bool) -> None:
     if chosen.day in guide.days():
         lang = "" if tongue == "en" else f" --lang {tongue}"
         console.line(console.command(say(tongue, "background", guide=f"labctl guide {chosen.day}{lang}")))
+    if wants_pcsd(chosen) and not carry_on:
+        console.line(say(tongue, "pcsd-starts"))
     if carry_on:
         reset = f"labctl exercise {chosen.id} --reset{where}"
         console.line(console.command(say(tongue, "carry-on", reset=reset)))

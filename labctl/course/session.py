@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 
 from labctl.course import progress
 from labctl.course.fingerprint import digest
-from labctl.course.form import Exercise, Silent
-from labctl.course.grade import booted, gathered
+from labctl.course.form import Exercise
+from labctl.course.grade import gathered
 from labctl.course.kinds import asks_pcsd
 from labctl.course.place import Place
 from labctl.course.progress import Progress
-from labctl.course.steps import Done, run_steps
+from labctl.course.steps import Done, await_boot, run_steps
 from labctl.errors import BadFile, UsageError, is_full
 from labctl.lab.model import Lab
 from labctl.places import LabPlaces
@@ -119,8 +118,6 @@ def begin(
         if kept:
             _forget(place, kept.rpartition("-")[0])
             place.host.keep(kept, f"the start of {exercise.id}")
-    elif _ask_pcsd(exercise.solution):
-        await_boot(place)
 
     def begun(now: Progress) -> Progress:
         started = now.with_record(exercise.id, **progress.begun(now.of(exercise.id)))
@@ -132,18 +129,16 @@ def begin(
 
 def _prepare(place: Place, exercise: Exercise, say: Say) -> None:
     """Run the preparation. pcsd starts last, and takes seconds; only what has to do with it waits for it."""
-    if _ask_pcsd(exercise.prepare):
-        await_boot(place)
     if exercise.prepare:
         say(place.say("preparing", id=exercise.id))
     run_steps(place, exercise, exercise.prepare)
-    if exercise.keep or _ask_pcsd(exercise.solution):
+    if exercise.keep:
         await_boot(place)
 
 
-def _ask_pcsd(steps: Iterable[Silent]) -> bool:
-    """Whether any of these steps asks pcsd; an exercise's solution tells what a learner will do."""
-    return any(asks_pcsd(step.run) for step in steps)
+def wants_pcsd(exercise: Exercise) -> bool:
+    """Whether its learner will ask pcsd, which may still be starting when the exercise begins."""
+    return any(asks_pcsd(step.run) for step in exercise.solution)
 
 
 def _on_the_way(places: LabPlaces) -> None:
@@ -172,13 +167,6 @@ def _forget(place: Place, beginning: str) -> None:
     for name in list(place.host.snapshots()):
         if name.rpartition("-")[0] == beginning:
             place.host.labctl(["snapshot", "delete", name])
-
-
-def await_boot(place: Place) -> None:
-    """Wait until systemd has started everything on every node of the lab, pcsd included. Raises LabError."""
-    nodes = [node.name for node in place.lab.nodes]
-    with ThreadPoolExecutor(len(nodes)) as pool:
-        list(pool.map(lambda name: booted(place, name), nodes))
 
 
 def at_rest(place: Place, rest: str) -> bool:

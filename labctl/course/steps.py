@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import shlex
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from labctl.course.form import HOST, Exercise, Silent
+from labctl.course.grade import booted
+from labctl.course.kinds import asks_pcsd
 from labctl.course.place import Place
 from labctl.errors import ActionFailed, LabError
 from labctl.places import lab_flag
@@ -42,19 +45,31 @@ def run_steps(
     before: Callable[[Silent, str], None] = lambda *_: None,
     keep_going: bool = False,
 ) -> None:
-    """Run steps in order, each on its nodes at once.
+    """Run steps in order, each on its nodes at once; the first that asks pcsd waits until it has started.
 
     tell: called for every step and node when it is done; before: with the command, as it begins.
     Raises ActionFailed at the first step that ends badly, unless keep_going.
     """
+    awaited = False
     for step in steps:
         before(step, command_of(place, step))
+        if not awaited and asks_pcsd(step.run):
+            with contextlib.suppress(LabError):  # a learner's node may be off; the step itself tells
+                await_boot(place)
+            awaited = True
         try:
             for done in _run(place, exercise, step):
                 tell(done)
         except LabError:
             if not keep_going:
                 raise
+
+
+def await_boot(place: Place) -> None:
+    """Wait until systemd has started everything on every node of the lab, pcsd included. Raises LabError."""
+    nodes = [node.name for node in place.lab.nodes]
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        list(pool.map(lambda name: booted(place, name), nodes))
 
 
 def command_of(place: Place, step: Silent) -> str:

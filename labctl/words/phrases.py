@@ -258,6 +258,10 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "setting up what {id} begins with",
         "{id} 실습이 시작되는 상태를 준비하는 중입니다",
     ),
+    "pcsd-starts": (
+        "pcsd starts last: for some seconds from now pcs host and pcs cluster may get no answer from it.",
+        "pcsd는 마지막에 시작됩니다. 앞으로 몇 초 동안 pcs host와 pcs cluster가 응답하지 않을 수 있습니다.",
+    ),
     "first-time": (
         "making this start for the first time; later it is a restore away",
         "시작 상태를 처음 만드는 중입니다. 다음부터는 바로 복원됩니다",

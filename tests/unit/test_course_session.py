@@ -527,18 +527,21 @@ def test_a_preparation_waits_for_pcsd_only_when_it_asks_it(
     ("command", "waits"),
     [("pcs host auth node1", True), ("curl -k https://node1:2224/", True), ("pcs resource disable a", False)],
 )
-def test_a_start_waits_for_pcsd_where_the_exercise_is_about_it(
+def test_a_solution_waits_for_pcsd_where_it_asks_it(
     here: Place, engine: FakeEngine, places: LabPlaces, command: str, waits: bool
 ) -> None:
     engine.script(["bash", "-e"], Result((), 0, "", ""))
     for keep in (False, True):
         exercise = made(solution=[{"on": ["node1"], "run": command, "why": TEXT}], keep=keep)
+        assert session.wants_pcsd(exercise) == waits
         engine.calls.clear()
         session.begin(here, places, exercise)
-        assert asked_for_boot(engine) == (waits or keep), "what is kept is a start that has come to its end"
-    engine.calls.clear()
-    session.begin(here, places, exercise, anew=True)
-    assert asked_for_boot(engine) == waits, "a kept start, restored"
+        assert asked_for_boot(engine) == keep, "what is kept is a start that has come to its end"
+        engine.calls.clear()
+        session.solve(here, places, exercise, tell=lambda _: None, before=lambda *_: None)
+        assert asked_for_boot(engine) == waits
+    engine.stop("node2", timeout=1)
+    session.solve(here, places, exercise, tell=lambda _: None, before=lambda *_: None)  # as far as it goes
 
 
 def asked_for_boot(engine: FakeEngine) -> bool:

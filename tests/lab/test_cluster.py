@@ -91,6 +91,19 @@ def test_ssh_with_the_password_between_nodes(calm: Driver) -> None:
     assert refused.rc == 5  # sshpass(1): a wrong password
 
 
+@pytest.mark.parametrize("unit", ["pcsd", "pcsd-ruby"])
+def test_what_came_second_while_it_started_is_as_any_other(calm: Driver, unit: str) -> None:
+    """Or pcs, which waits for pcsd, would starve beside a busy lab."""
+    told = calm.on("node1", "systemctl", "show", "--property=Nice,MainPID", unit).stdout
+    nice, main = (told.partition(f"{name}=")[2].split()[0] for name in ("Nice", "MainPID"))
+    assert nice == "5", "it does not come second while it starts"
+    shown = calm.on("node1", "ps", "-L", "-o", "ni=", "-p", main, "--ppid", main).stdout.split()
+    assert shown
+    assert set(shown) == {"0"}
+    group = calm.on("node1", "sh", "-c", f"cat /proc/{main}/autogroup 2>/dev/null || echo nice 0").stdout
+    assert group.split()[-2:] == ["nice", "0"]
+
+
 def test_pcsd_answers_on_the_host_over_tls(calm: Driver) -> None:
     [(port, _, _, inside)] = bubble.forwards(calm.places)
     assert inside == 2224

@@ -135,7 +135,11 @@ class LibvirtEngine(Link):
                 found.resume()
             elif state is State.OFF:
                 self._mark_boot(name)
-                found.create()
+                try:
+                    found.create()
+                except binding().libvirtError:
+                    if self._state_of(found) is State.OFF:
+                        raise  # else its BMC, asked by the cluster, was faster
 
     def stop(self, name: str, *, timeout: float) -> None:
         found = self._domain(name)

@@ -137,6 +137,11 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     ),
     "no-lab": ("No lab. Make one: {command}", "랩이 없습니다. 만들기: {command}"),
     "lab-unreadable": ("damaged or another version's", "손상되었거나 다른 버전"),
+    # -- validate
+    "validated": (
+        "{passed} passed, {failed} failed, {skipped} skipped",
+        "통과 {passed}, 실패 {failed}, 건너뜀 {skipped}",
+    ),
     # -- snapshot
     "snapshot-made": (
         "Snapshot {name} of lab {lab}: {size} in {seconds} s.",

@@ -204,6 +204,15 @@ NOTES: Final[dict[str, str]] = {
     "the lab before the course": "실습을 시작하기 전의 랩",
     "the start of {exercise}": "{exercise}의 시작 상태",
 }
+# What checks found of several nodes in one problem (labctl/checks): which DC each names, where a disk is.
+NAMED: Final[dict[str, str]] = {
+    "{node} names none": "{node}: 없음",
+    "{node} names {host}": "{node}: {host}",
+}
+WHEREABOUTS: Final[dict[str, str]] = {
+    "{name} is {wwn} on {nodes}": "{name}: {wwn}({nodes})",
+    "{wwn} on {nodes}": "{wwn}({nodes})",
+}
 # A value of this name, in whatever line, is turned by this table.
 NESTED: Final[dict[str, dict[str, str]]] = {
     "because": REASONS,
@@ -213,7 +222,11 @@ NESTED: Final[dict[str, dict[str, str]]] = {
     **dict.fromkeys(("dc", "quorum", "offline", "stopped"), SEEN),
     **dict.fromkeys(("lack", "other"), LACKS),
     "invalid": INVALID,
+    "named": NAMED,
+    "whereabouts": WHEREABOUTS,
 }
+# What stands between several things in a value of this name, where that is no semicolon.
+BETWEEN: Final[dict[str, str]] = {"named": ", "}
 
 
 def in_words(lang: Lang, line: str) -> str:
@@ -237,15 +250,15 @@ def turned(line: str, table: dict[str, str]) -> str:
         if found := pattern.fullmatch(line):
             words = found.groupdict()
             for name in words.keys() & NESTED:
-                words[name] = _inner(words[name], NESTED[name])
+                words[name] = _inner(words[name], NESTED[name], BETWEEN.get(name, "; "))
             return korean.format(**words)
     return ""
 
 
-def _inner(words: str, table: dict[str, str]) -> str:
-    """What stands within a line, in Korean: " (a reason)", or several things with semicolons between."""
+def _inner(words: str, table: dict[str, str], between: str) -> str:
+    """What stands within a line, in Korean: " (a reason)", or several things with something between."""
     bare = words.removeprefix(" (").removesuffix(")") if words.startswith(" (") else words
-    korean = "; ".join(turned(part, table) or part for part in bare.split("; "))
+    korean = between.join(turned(part, table) or part for part in bare.split(between))
     return words.replace(bare, korean) if bare else words
 
 

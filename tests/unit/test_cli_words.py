@@ -26,9 +26,8 @@ from labctl.words.lang import HANGUL
 from tests.unit.test_words_lab import name_of
 
 CLI = Path(__file__).parents[2] / "labctl/cli"
-# Who cares for the host (doctor, build, schema) reads English, as does who judges the tool (validate).
+# Who cares for the host (doctor, build, schema) reads English.
 MODULES = [path for path in sorted(CLI.glob("*.py")) if path.name != "host.py"]
-ENGLISH = {"validate"}
 SHOWN = {"line", "heading", "note", "warning", "bug", "table", "Steps"}
 
 
@@ -59,7 +58,7 @@ def shown() -> list[tuple[str, str]]:
     found = []
     for path in MODULES:
         for function in ast.parse(path.read_text(encoding="utf-8")).body:
-            if not isinstance(function, ast.FunctionDef) or function.name in ENGLISH:
+            if not isinstance(function, ast.FunctionDef):
                 continue
             for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
                 of_console = (

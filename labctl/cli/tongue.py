@@ -18,6 +18,7 @@ from labctl import console
 from labctl.errors import LabError
 from labctl.places import lab_places
 from labctl.words.checks import check_in_words
+from labctl.words.doctor import finding_in_words, mend_in_words
 from labctl.words.errors import reword
 from labctl.words.errors import reworded as words_of_error
 from labctl.words.lab import in_words, note_in_words, reason_in_words
@@ -105,6 +106,16 @@ def checked(results: Iterable[CheckResult]) -> list[CheckResult]:
         replace(result, message=check_in_words(_spoken, result.message, result.problems))
         for result in results
     ]
+
+
+def found(message: str) -> str:
+    """What the doctor found of the host."""
+    return finding_in_words(_spoken, message)
+
+
+def mend(words: str) -> str:
+    """What mends it."""
+    return mend_in_words(_spoken, words)
 
 
 def reworded(words: str) -> str:

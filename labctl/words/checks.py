@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from labctl.words.errors import REASONS
-from labctl.words.lab import DRIVERS, turned
+from labctl.words.lab import DRIVERS, around, turned
 from labctl.words.lang import Lang
 
 # Why a host has no way out itself (labctl/probe/gather.py, lab_checks.py).
@@ -30,12 +30,6 @@ UNTRIED: Final[dict[str, str]] = {
     ),
 }
 
-
-def _around(english: str, korean: str, inner: dict[str, str]) -> dict[str, str]:
-    """A line for each of what may stand in its place {}."""
-    return {english.replace("{}", one): korean.replace("{}", other) for one, other in inner.items()}
-
-
 # A result's message, or one of its problems, {…} for what changes in it; the same in Korean.
 CHECKS: Final[dict[str, str]] = {
     # -- any check
@@ -50,12 +44,12 @@ CHECKS: Final[dict[str, str]] = {
     "The lab has no shared disks: none were looked for.": (
         "랩에 공유 디스크가 없습니다: 디스크를 확인하지 않았습니다."
     ),
-    **_around("The lab has no shared disks: {}.", "랩에 공유 디스크가 없습니다: {}.", DRIVERS),
+    **around("The lab has no shared disks: {}.", "랩에 공유 디스크가 없습니다: {}.", DRIVERS),
     # -- nodes
     "{host} is up for {seconds} s.": "{host}이(가) {seconds}초째 동작하고 있습니다.",
     "{node} was not looked at.": "{node}을(를) 확인하지 않았습니다.",
     "{node} should run, but {reason}.": "{node}이(가) 동작해야 하는데 그렇지 않습니다: {reason}.",
-    **_around("{node} should run, but {}.", "{node}이(가) 동작해야 하는데 그렇지 않습니다: {}.", REASONS),
+    **around("{node} should run, but {}.", "{node}이(가) 동작해야 하는데 그렇지 않습니다: {}.", REASONS),
     "{name} has failed": "{name}이(가) 실패했습니다",
     "No unit has failed.": "실패한 유닛이 없습니다.",
     "{unit} is not installed": "{unit}이(가) 설치되어 있지 않습니다",
@@ -118,7 +112,7 @@ CHECKS: Final[dict[str, str]] = {
     "{count} other nodes answer on {networks} networks.": (
         "다른 노드 {count}개가 네트워크 {networks}개에서 응답합니다."
     ),
-    **_around("Nothing to expect: {}.", "확인할 수 없습니다: {}.", OUTSIDE),
+    **around("Nothing to expect: {}.", "확인할 수 없습니다: {}.", OUTSIDE),
     "All its networks are internal ones.": "노드의 네트워크가 모두 내부 네트워크입니다.",
     "The node has no default route, though the host has one.": (
         "호스트에는 기본 경로가 있는데 노드에는 없습니다."
@@ -250,7 +244,7 @@ CHECKS: Final[dict[str, str]] = {
     "The same disks on all nodes, under other names ({whereabouts}): use /dev/disk/by-id.": (
         "모든 노드에 같은 디스크가 있지만 이름이 다릅니다({whereabouts}). /dev/disk/by-id를 쓰세요."
     ),
-    **_around("Not tried: {}.", "시험하지 않았습니다: {}.", UNTRIED),
+    **around("Not tried: {}.", "시험하지 않았습니다: {}.", UNTRIED),
     "{initiator} could log in and read": "{initiator}이(가) 로그인하여 읽을 수 있었습니다",
     "An initiator that is on no list is sent away.": "목록에 없는 이니시에이터는 거부됩니다.",
     "{writer} cannot write: {reason}": "{writer}이(가) 쓸 수 없습니다: {reason}",

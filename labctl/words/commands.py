@@ -142,6 +142,15 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "{passed} passed, {failed} failed, {skipped} skipped",
         "통과 {passed}, 실패 {failed}, 건너뜀 {skipped}",
     ),
+    # -- doctor; the marks before a finding are as wide as each other
+    "mark-ok": ("ok  ", "정상"),
+    "mark-note": ("note", "참고"),
+    "mark-lack": ("LACK", "부족"),
+    "host-ready": ("This host can run a lab.", "이 호스트에서 랩을 실행할 수 있습니다."),
+    "host-lacks": (
+        "{count} things stand in the way.",
+        "먼저 해결해야 할 것이 {count}개 있습니다.",
+    ),
     # -- snapshot
     "snapshot-made": (
         "Snapshot {name} of lab {lab}: {size} in {seconds} s.",

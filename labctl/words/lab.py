@@ -12,6 +12,7 @@ from typing import Final
 
 from labctl.words.lab_errors import INVALID
 from labctl.words.lang import Lang
+from labctl.words.packages import PURPOSES
 
 # A line of the lab, {…} for what changes in it; the same in Korean. What NESTED names is turned, too.
 LINES: Final[dict[str, str]] = {
@@ -213,6 +214,11 @@ WHEREABOUTS: Final[dict[str, str]] = {
     "{name} is {wwn} on {nodes}": "{name}: {wwn}({nodes})",
     "{wwn} on {nodes}": "{wwn}({nodes})",
 }
+# What virtual machines get where they cannot have all (labctl/vm/room.py).
+DIFFERENCES: Final[dict[str, str]] = {
+    "{names} get {got} instead of {wanted} MiB of memory": "{names}: {wanted} MiB 대신 {got} MiB",
+    "{names} gets {got} instead of {wanted} MiB of memory": "{names}: {wanted} MiB 대신 {got} MiB",
+}
 # A value of this name, in whatever line, is turned by this table.
 NESTED: Final[dict[str, dict[str, str]]] = {
     "because": REASONS,
@@ -224,9 +230,11 @@ NESTED: Final[dict[str, dict[str, str]]] = {
     "invalid": INVALID,
     "named": NAMED,
     "whereabouts": WHEREABOUTS,
+    "purposes": PURPOSES,
+    "differences": DIFFERENCES,
 }
 # What stands between several things in a value of this name, where that is no semicolon.
-BETWEEN: Final[dict[str, str]] = {"named": ", "}
+BETWEEN: Final[dict[str, str]] = {"named": ", ", "purposes": ", "}
 
 
 def in_words(lang: Lang, line: str) -> str:
@@ -242,6 +250,11 @@ def reason_in_words(lang: Lang, reason: str) -> str:
 def note_in_words(lang: Lang, note: str) -> str:
     """What was noted of a snapshot; as it is, when somebody else than labctl noted it."""
     return note if lang == "en" else turned(note, NOTES) or note
+
+
+def around(english: str, korean: str, inner: dict[str, str]) -> dict[str, str]:
+    """A table's lines for a line with {} in it: one for each of what may stand there."""
+    return {english.replace("{}", one): korean.replace("{}", other) for one, other in inner.items()}
 
 
 def turned(line: str, table: dict[str, str]) -> str:

@@ -107,6 +107,12 @@ ERRORS: Final[dict[str, str]] = {
         "공유 디스크가 없는 랩에 {action} 작업이 계획되었습니다."
     ),
     "A part of the lab could not be copied.": "랩의 일부를 복사하지 못했습니다.",
+    # -- the host's packages
+    "There is no package manager here that labctl knows.": "labctl이 아는 패키지 관리자가 여기에 없습니다.",
+    "{program} could not install {packages}.": "{program}(으)로 {packages}을(를) 설치하지 못했습니다.",
+    "install {packages} with the distribution's means": "배포판의 방법으로 {packages}을(를) 설치하세요",
+    "LABCTL_NO_INSTALL is set.": "LABCTL_NO_INSTALL이 설정되어 있습니다.",
+    "The host lacks {programs}.": "호스트에 {programs}이(가) 없습니다.",
     # -- snapshots, and going back to one
     "Lab {lab} never came up; there is nothing to keep.": "{lab} 랩은 시작된 적이 없어 보관할 것이 없습니다.",
     "Lab {lab} has no snapshot {name}.": "{lab} 랩에 {name} 스냅샷이 없습니다.",

@@ -18,7 +18,7 @@ from labctl.words.errors import REASONS
 from labctl.words.lab import DRIVERS, NAMED, WHEREABOUTS
 from labctl.words.lang import HANGUL
 from tests.fakes import recorded
-from tests.unit.test_words_lab import bare, strings, text_of
+from tests.unit.test_words_lab import bare, sentences, strings, text_of
 
 LABCTL = Path(__file__).parents[2] / "labctl"
 MODULES = [path for path in sorted((LABCTL / "checks").glob("*.py")) if path.name != "report.py"]
@@ -84,22 +84,7 @@ PARTS = {
 STRANGER = "{} could log in and read"
 
 
-def said(path: Path) -> set[str]:
-    """The sentences of a module, {} for each value; no docstrings, no commands."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    inner = {
-        id(part)
-        for node in ast.walk(tree)
-        for part in (node.values if isinstance(node, ast.JoinedStr) else [getattr(node, "value", None)])
-        if isinstance(node, ast.JoinedStr | ast.Expr)
-    }
-    texts = {
-        text_of(node) or "" for node in ast.walk(tree) if isinstance(node, ast.expr) and id(node) not in inner
-    }
-    return {text for text in texts if " " in text.rstrip(" ") and not text.startswith("labctl ")}
-
-
-SAID = {line for path in MODULES for line in said(path)} - PARTS
+SAID = {line for path in MODULES for line in sentences(path)} - PARTS
 COMING_OUT = {each for line in SAID for each in PUT_TOGETHER.get(line, [line])}
 # The reasons that stand within a line, each as a line of its own.
 WITH_REASON = {
@@ -114,7 +99,7 @@ def test_every_message_and_problem_has_korean_and_no_other_has() -> None:
     assert "{} is being fenced" in SAID
     assert COMING_OUT | WITH_REASON | {STRANGER} == {bare(line) for line in CHECKS}
     assert set(PUT_TOGETHER) <= SAID
-    assert {line for path in MODULES for line in said(path)} >= PARTS
+    assert {line for path in MODULES for line in sentences(path)} >= PARTS
 
 
 def test_reasons_are_those_of_the_source() -> None:

@@ -26,7 +26,7 @@ RAISERS = [
     for folder in ("course", "cli", "lab")
     for path in sorted((LABCTL / folder).glob("*.py"))
     if not path.name.endswith(("_words.py", "_errors.py"))
-]
+] + [LABCTL / "host/packages.py"]
 SHARED = {"wait.py": {"wait_until"}, "bubble/forward.py": {"listen"}, "run.py": {"_no_program"}}
 RAISED = frozenset({"UsageError", "ActionFailed", "BadFile", "NotPermitted", "Busy", "HostLacks", "TimedOut"})
 # What is put together of values, as it may come out.

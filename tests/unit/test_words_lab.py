@@ -106,6 +106,22 @@ def strings(*names: str) -> set[str]:
     return {text for node in nodes if (text := text_of(node))}
 
 
+def sentences(path: Path) -> set[str]:
+    """The sentences of a module, {} for each value; no docstrings, no commands, no scripts (_NAME = …)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inner = {
+        id(part)
+        for node in ast.walk(tree)
+        for part in (node.values if isinstance(node, ast.JoinedStr) else [getattr(node, "value", None)])
+        if isinstance(node, ast.JoinedStr | ast.Expr)
+        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).startswith("_"))
+    }
+    texts = {
+        text_of(node) or "" for node in ast.walk(tree) if isinstance(node, ast.expr) and id(node) not in inner
+    }
+    return {text for text in texts if " " in text.rstrip(" ") and not text.startswith("labctl ")}
+
+
 def test_what_is_waited_for_has_korean() -> None:
     modules = [
         f"{folder}/{path.stem}" for folder in ("lab", "course") for path in (LABCTL / folder).glob("*.py")

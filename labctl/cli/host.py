@@ -84,7 +84,7 @@ def build(
         image = builder.build(
             family,  # type: ignore[arg-type]
             store=ImageStore(image_store()),
-            on_line=steps.say,
+            on_line=tongue.told(steps.say),
             force=force,
         )
     if as_json:
@@ -94,8 +94,9 @@ def build(
              "packages": image.packages}
         )  # fmt: skip
         return OK
-    done = f"built in {image.seconds:.0f} s" if image.rebuilt else "up to date"
-    console.line(f"{image.tag}: {done}, {image.size / 1e9:.2f} GB, {len(image.packages)} packages")
+    size, count = f"{image.size / 1e9:.2f}", len(image.packages)
+    done = "image-built" if image.rebuilt else "image-kept"
+    console.line(say(done, image=image.tag, seconds=round(image.seconds), size=size, count=count))
     for package in ("pacemaker", "corosync", "pcs", "resource-agents", "fence-agents"):
         if package in image.packages:
             console.line(f"  {package} {image.packages[package]}")

@@ -1,7 +1,8 @@
 """The language that a command speaks: found once, before it runs; all that it says on a terminal is in it.
 
-What a command says itself stands in labctl.words.phrases, under a key. What the lab says while it works, and
-what errors say, is English and turned here, by the tables of labctl.words.lab and labctl.words.errors.
+What a command says itself stands in labctl.words.phrases, under a key. What the lab says while it works,
+what checks and the doctor find, and what errors say, is English and turned here, by the tables of
+labctl.words.lab, checks, doctor and errors.
 JSON, logs and what programs in nodes print stay as they are.
 """
 

@@ -142,6 +142,15 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "{passed} passed, {failed} failed, {skipped} skipped",
         "통과 {passed}, 실패 {failed}, 건너뜀 {skipped}",
     ),
+    # -- build
+    "image-built": (
+        "{image}: built in {seconds} s, {size} GB, {count} packages",
+        "{image}: {seconds}초 만에 만들었습니다. {size} GB, 패키지 {count}개",
+    ),
+    "image-kept": (
+        "{image}: up to date, {size} GB, {count} packages",
+        "{image}: 최신 상태입니다. {size} GB, 패키지 {count}개",
+    ),
     # -- doctor; the marks before a finding are as wide as each other
     "mark-ok": ("ok  ", "정상"),
     "mark-note": ("note", "참고"),

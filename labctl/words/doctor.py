@@ -137,7 +137,6 @@ _PRIVILEGED = "컨테이너 안이라면 그 컨테이너를 privileged로 실�
 # What mends it, where that is not a command alone.
 MENDS: Final[dict[str, str]] = {
     "run it by sudo": "sudo로 실행하세요",
-    "run ./lab or use sudo": "./lab을 실행하거나 sudo를 쓰세요",
     "inside a container: run that one privileged": _PRIVILEGED,
     "./lab doctor installs one": "./lab doctor가 설치해 줍니다",
     "podman --version tells more": "podman --version으로 자세히 볼 수 있습니다",

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
@@ -89,10 +90,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str =
     _out.print(_table(columns, rows, title))
 
 
-def checks(results: Sequence[Any], *, every: bool = False) -> None:
+def checks(results: Sequence[Any], *, every: bool = False, everywhere: str = "all nodes") -> None:
     """Check results (id, node, status, message, hint), failed ones with their hint.
 
-    What is the same for all nodes stands in one line, unless every is set.
+    What is the same for all nodes stands in one line, which says everywhere, unless every is set.
     """
     by_id: dict[str, list[Any]] = {}
     for result in results:
@@ -106,24 +107,23 @@ def checks(results: Sequence[Any], *, every: bool = False) -> None:
         ):
             _each(alike)
         else:
-            mark, style = MARKS[str(alike[0].status)]
             same = len({result.message for result in alike}) == 1
             first = alike[0].message if same else f"{alike[0].node}: {alike[0].message} …"
-            where = "all nodes"
-            _out.print(
-                Text.assemble((f"{mark} ", style), (f"{alike[0].id:24}", "bold"), f" {where:10} {first}")
-            )
+            _check(alike[0], everywhere, first)
 
 
 def _each(results: Sequence[Any]) -> None:
     for result in results:
-        mark, style = MARKS[str(result.status)]
-        where = result.node or ""
-        _out.print(
-            Text.assemble((f"{mark} ", style), (f"{result.id:24}", "bold"), f" {where:10} {result.message}")
-        )
+        _check(result, result.node or "", result.message)
         if str(result.status) == "failed" and result.hint:
             _out.print(Text(f"    → {command(result.hint)}", style="cyan"))
+
+
+def _check(result: Any, where: str, words: str) -> None:
+    """One line; Hangul is two columns wide."""
+    mark, style = MARKS[str(result.status)]
+    column = where + " " * (10 - cell_len(where))
+    _out.print(Text.assemble((f"{mark} ", style), (f"{result.id:24}", "bold"), f" {column} {words}"))
 
 
 class Steps:

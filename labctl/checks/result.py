@@ -21,6 +21,7 @@ class CheckResult:
 
     id: stable, such as "names.resolve".  message: what was found, and what was expected when
     that differs.  hint: a command that shows more or mends it; empty unless failed.
+    problems: what the message of a failed one is put together of, none when it is one sentence.
     """
 
     id: str
@@ -28,6 +29,7 @@ class CheckResult:
     status: Status
     message: str
     hint: str = ""
+    problems: tuple[str, ...] = ()
 
     @property
     def failed(self) -> bool:
@@ -49,5 +51,6 @@ def skipped(check: str, node: str | None, reason: str) -> CheckResult:
 def judged(check: str, node: str | None, problems: Sequence[str], *, good: str, hint: str) -> CheckResult:
     """Failed with all the problems in one message, passed when there are none."""
     if problems:
-        return failed(check, node, "; ".join(problems) + ".", hint)
+        message = "; ".join(problems) + "."
+        return CheckResult(check, node, Status.FAILED, message, hint, tuple(problems))
     return passed(check, node, good)

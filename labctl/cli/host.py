@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labctl import console
+from labctl.cli import tongue
 from labctl.cli.frame import JsonOption, require_root
 from labctl.cli.helping import add
+from labctl.cli.tongue import say
 from labctl.errors import HOST_LACKS, OK, UsageError
 from labctl.places import image_store, labs_root, state_root
 
@@ -43,13 +45,11 @@ def doctor(
         console.document({"ready": not blocked, "findings": [finding.as_dict() for finding in findings]})
     else:
         for finding in findings:
-            mark = "ok  " if finding.ok else "note" if finding.ok is None else "LACK"
-            console.line(f"{mark}  {finding.id:16} {finding.message}")
+            mark = say("mark-ok" if finding.ok else "mark-note" if finding.ok is None else "mark-lack")
+            console.line(f"{mark}  {finding.id:16} {tongue.found(finding.message)}")
             if not finding.ok and finding.mend:
-                console.line(f"      → {finding.mend}")
-        console.heading(
-            "This host can run a lab." if not blocked else f"{len(blocked)} things stand in the way."
-        )
+                console.line(f"      → {tongue.mend(finding.mend)}")
+        console.heading(say("host-lacks", count=len(blocked)) if blocked else say("host-ready"))
     return HOST_LACKS if blocked else OK
 
 
@@ -84,7 +84,7 @@ def build(
         image = builder.build(
             family,  # type: ignore[arg-type]
             store=ImageStore(image_store()),
-            on_line=steps.say,
+            on_line=tongue.told(steps.say),
             force=force,
         )
     if as_json:
@@ -94,8 +94,9 @@ def build(
              "packages": image.packages}
         )  # fmt: skip
         return OK
-    done = f"built in {image.seconds:.0f} s" if image.rebuilt else "up to date"
-    console.line(f"{image.tag}: {done}, {image.size / 1e9:.2f} GB, {len(image.packages)} packages")
+    size, count = f"{image.size / 1e9:.2f}", len(image.packages)
+    done = "image-built" if image.rebuilt else "image-kept"
+    console.line(say(done, image=image.tag, seconds=round(image.seconds), size=size, count=count))
     for package in ("pacemaker", "corosync", "pcs", "resource-agents", "fence-agents"):
         if package in image.packages:
             console.line(f"  {package} {image.packages[package]}")

@@ -249,8 +249,7 @@ def validate(
     if as_json:
         console.document(document)
     else:
-        console.checks(results, every=verbose)
-        console.heading(
-            f"{document['passed']} passed, {document['failed']} failed, {document['skipped']} skipped"
-        )
+        console.checks(tongue.checked(results), every=verbose, everywhere=say("everywhere"))
+        counts = {name: document[name] for name in ("passed", "failed", "skipped")}
+        console.heading(say("validated", **counts))
     return FAILED if document["failed"] else OK

@@ -1,7 +1,8 @@
 """The language that a command speaks: found once, before it runs; all that it says on a terminal is in it.
 
-What a command says itself stands in labctl.words.phrases, under a key. What the lab says while it works, and
-what errors say, is English and turned here, by the tables of labctl.words.lab and labctl.words.errors.
+What a command says itself stands in labctl.words.phrases, under a key. What the lab says while it works,
+what checks and the doctor find, and what errors say, is English and turned here, by the tables of
+labctl.words.lab, checks, doctor and errors.
 JSON, logs and what programs in nodes print stay as they are.
 """
 
@@ -9,13 +10,16 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from labctl import console
 from labctl.errors import LabError
 from labctl.places import lab_places
+from labctl.words.checks import check_in_words
+from labctl.words.doctor import finding_in_words, mend_in_words
 from labctl.words.errors import reword
 from labctl.words.errors import reworded as words_of_error
 from labctl.words.lab import in_words, note_in_words, reason_in_words
@@ -23,6 +27,7 @@ from labctl.words.lang import Lang, from_locale, known, last_asked
 from labctl.words.phrases import say as say_in
 
 if TYPE_CHECKING:
+    from labctl.checks.result import CheckResult
     from labctl.lab.up import Progress
 
 ENVIRONMENT = "LABCTL_LANG"
@@ -94,6 +99,24 @@ def progress(steps: console.Steps) -> Progress:
     from labctl.lab.up import Progress
 
     return Progress(say=told(steps.say), stage=lambda name: steps.stage(say(f"stage-{name}")))
+
+
+def checked(results: Iterable[CheckResult]) -> list[CheckResult]:
+    """What checks found, as a terminal shows it."""
+    return [
+        replace(result, message=check_in_words(_spoken, result.message, result.problems))
+        for result in results
+    ]
+
+
+def found(message: str) -> str:
+    """What the doctor found of the host."""
+    return finding_in_words(_spoken, message)
+
+
+def mend(words: str) -> str:
+    """What mends it."""
+    return mend_in_words(_spoken, words)
 
 
 def reworded(words: str) -> str:

@@ -137,6 +137,29 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
     ),
     "no-lab": ("No lab. Make one: {command}", "랩이 없습니다. 만들기: {command}"),
     "lab-unreadable": ("damaged or another version's", "손상되었거나 다른 버전"),
+    # -- validate
+    "validated": (
+        "{passed} passed, {failed} failed, {skipped} skipped",
+        "통과 {passed}, 실패 {failed}, 건너뜀 {skipped}",
+    ),
+    # -- build
+    "image-built": (
+        "{image}: built in {seconds} s, {size} GB, {count} packages",
+        "{image}: {seconds}초 만에 만들었습니다. {size} GB, 패키지 {count}개",
+    ),
+    "image-kept": (
+        "{image}: up to date, {size} GB, {count} packages",
+        "{image}: 최신 상태입니다. {size} GB, 패키지 {count}개",
+    ),
+    # -- doctor; the marks before a finding are as wide as each other
+    "mark-ok": ("ok  ", "정상"),
+    "mark-note": ("note", "참고"),
+    "mark-lack": ("LACK", "부족"),
+    "host-ready": ("This host can run a lab.", "이 호스트에서 랩을 실행할 수 있습니다."),
+    "host-lacks": (
+        "{count} things stand in the way.",
+        "먼저 해결해야 할 것이 {count}개 있습니다.",
+    ),
     # -- snapshot
     "snapshot-made": (
         "Snapshot {name} of lab {lab}: {size} in {seconds} s.",

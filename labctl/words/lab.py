@@ -10,8 +10,9 @@ import re
 from functools import cache
 from typing import Final
 
-from labctl.words.lab_errors import INVALID
+from labctl.words.lab_errors import ERRORS, INVALID
 from labctl.words.lang import Lang
+from labctl.words.packages import PURPOSES
 
 # A line of the lab, {…} for what changes in it; the same in Korean. What NESTED names is turned, too.
 LINES: Final[dict[str, str]] = {
@@ -91,11 +92,11 @@ LINES: Final[dict[str, str]] = {
     "Family: {title}, because its base {base} can be pulled.": (
         "배포판 계열: {title}(기본 이미지 {base}을(를) 받을 수 있음)"
     ),
-    "Family: {title}, because {base} is not here and cannot be pulled ({why}).": (
-        "배포판 계열: {title}({base}이(가) 없고 받을 수도 없음: {why})"
+    "Family: {title}, because {base} is not here and cannot be pulled ({failure}).": (
+        "배포판 계열: {title}({base}이(가) 없고 받을 수도 없음: {failure})"
     ),
     "Pulling {base}.": "{base}을(를) 받는 중입니다",
-    "{base} cannot be pulled ({why}).": "{base}을(를) 받을 수 없습니다({why})",
+    "{base} cannot be pulled ({failure}).": "{base}을(를) 받을 수 없습니다({failure})",
     "Making the base of {title} from packages.": "{title}의 기본 이미지를 패키지로 만드는 중입니다",
     "Another labctl builds in {path}; waiting for it.": (
         "다른 labctl이 {path}에서 이미지를 만들고 있어 기다리는 중입니다"
@@ -117,6 +118,7 @@ LINES: Final[dict[str, str]] = {
     "preparing {file}: it boots once and installs the lab's packages": (
         "{file}을(를) 준비하는 중입니다. 한 번 부팅하여 랩의 패키지를 설치합니다"
     ),
+    "missing: {program} ({purposes})": "설치할 프로그램: {program}({purposes})",
     "the machine is emulated, so this takes long": "가상 머신을 에뮬레이션하므로 오래 걸립니다",
 }
 
@@ -154,6 +156,7 @@ AWAITED: Final[dict[str, str]] = {
     "the cluster to form": "클러스터 구성",
     "the restored cluster to be quorate": "복원한 클러스터의 쿼럼",
     "the lab's podman and libvirt": "랩의 podman과 libvirt 응답",
+    "the other build in {path}": "{path}에서 진행 중인 다른 이미지 만들기의 끝",
     "the lab's processes to end": "랩의 프로세스 종료",
 }
 SEEN: Final[dict[str, str]] = {
@@ -204,6 +207,25 @@ NOTES: Final[dict[str, str]] = {
     "the lab before the course": "실습을 시작하기 전의 랩",
     "the start of {exercise}": "{exercise}의 시작 상태",
 }
+# What checks found of several nodes in one problem (labctl/checks): which DC each names, where a disk is.
+NAMED: Final[dict[str, str]] = {
+    "{node} names none": "{node}: 없음",
+    "{node} names {host}": "{node}: {host}",
+}
+WHEREABOUTS: Final[dict[str, str]] = {
+    "{name} is {wwn} on {nodes}": "{name}: {wwn}({nodes})",
+    "{wwn} on {nodes}": "{wwn}({nodes})",
+}
+# What virtual machines get where they cannot have all (labctl/vm/room.py).
+DIFFERENCES: Final[dict[str, str]] = {
+    "{names} get {got} instead of {wanted} MiB of memory": "{names}: {wanted} MiB 대신 {got} MiB",
+    "{names} gets {got} instead of {wanted} MiB of memory": "{names}: {wanted} MiB 대신 {got} MiB",
+}
+# Why a base image cannot be pulled (labctl/image/base.py), where podman does not tell.
+UNPULLED: Final[dict[str, str]] = {
+    "no answer within {seconds} s": "{seconds}초 안에 응답이 없음",
+    "podman gave no reason": "podman이 이유를 알려 주지 않음",
+}
 # A value of this name, in whatever line, is turned by this table.
 NESTED: Final[dict[str, dict[str, str]]] = {
     "because": REASONS,
@@ -213,7 +235,15 @@ NESTED: Final[dict[str, dict[str, str]]] = {
     **dict.fromkeys(("dc", "quorum", "offline", "stopped"), SEEN),
     **dict.fromkeys(("lack", "other"), LACKS),
     "invalid": INVALID,
+    "refused": ERRORS,
+    "failure": UNPULLED,
+    "named": NAMED,
+    "whereabouts": WHEREABOUTS,
+    "purposes": PURPOSES,
+    "differences": DIFFERENCES,
 }
+# What stands between several things in a value of this name, where that is no semicolon.
+BETWEEN: Final[dict[str, str]] = {"named": ", ", "purposes": ", "}
 
 
 def in_words(lang: Lang, line: str) -> str:
@@ -231,21 +261,26 @@ def note_in_words(lang: Lang, note: str) -> str:
     return note if lang == "en" else turned(note, NOTES) or note
 
 
+def around(english: str, korean: str, inner: dict[str, str]) -> dict[str, str]:
+    """A table's lines for a line with {} in it: one for each of what may stand there."""
+    return {english.replace("{}", one): korean.replace("{}", other) for one, other in inner.items()}
+
+
 def turned(line: str, table: dict[str, str]) -> str:
     """The line in Korean by a table of English and Korean lines; "" when the table has no such line."""
     for pattern, korean in _patterns(tuple(table.items())):
         if found := pattern.fullmatch(line):
             words = found.groupdict()
             for name in words.keys() & NESTED:
-                words[name] = _inner(words[name], NESTED[name])
+                words[name] = _inner(words[name], NESTED[name], BETWEEN.get(name, "; "))
             return korean.format(**words)
     return ""
 
 
-def _inner(words: str, table: dict[str, str]) -> str:
-    """What stands within a line, in Korean: " (a reason)", or several things with semicolons between."""
+def _inner(words: str, table: dict[str, str], between: str) -> str:
+    """What stands within a line, in Korean: " (a reason)", or several things with something between."""
     bare = words.removeprefix(" (").removesuffix(")") if words.startswith(" (") else words
-    korean = "; ".join(turned(part, table) or part for part in bare.split("; "))
+    korean = between.join(turned(part, table) or part for part in bare.split(between))
     return words.replace(bare, korean) if bare else words
 
 

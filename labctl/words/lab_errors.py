@@ -107,6 +107,53 @@ ERRORS: Final[dict[str, str]] = {
         "공유 디스크가 없는 랩에 {action} 작업이 계획되었습니다."
     ),
     "A part of the lab could not be copied.": "랩의 일부를 복사하지 못했습니다.",
+    # -- the host's packages
+    "There is no package manager here that labctl knows.": "labctl이 아는 패키지 관리자가 여기에 없습니다.",
+    "{program} could not install {packages}.": "{program}(으)로 {packages}을(를) 설치하지 못했습니다.",
+    "Only ./lab installs packages unasked.": "묻지 않고 패키지를 설치하는 것은 ./lab뿐입니다.",
+    "install {packages} with the distribution's means": "배포판의 방법으로 {packages}을(를) 설치하세요",
+    "LABCTL_NO_INSTALL is set.": "LABCTL_NO_INSTALL이 설정되어 있습니다.",
+    "The host lacks {programs}.": "호스트에 {programs}이(가) 없습니다.",
+    # -- the node image
+    "The image store {path} cannot be written.": "이미지 저장소 {path}에 쓸 수 없습니다.",
+    "run ./lab or use sudo": "./lab을 실행하거나 sudo를 쓰세요",
+    "Building a node image needs {needed} GiB free below {folder}.": (
+        "노드 이미지를 만들려면 {folder} 아래에 {needed} GiB의 공간이 필요합니다."
+    ),
+    "{free} GiB are free.": "남은 공간은 {free} GiB입니다.",
+    "free some room, or point LABCTL_STATE at a folder on a larger disk": (
+        "공간을 확보하거나 LABCTL_STATE를 더 큰 디스크의 폴더로 지정하세요"
+    ),
+    "The base image {base} cannot be had.": "기본 이미지 {base}을(를) 구할 수 없습니다.",
+    "pull: {failure}": "이미지 받기: {failure}",
+    "pull: {failure}\nfrom packages: {refused}\n{said}": (
+        "이미지 받기: {failure}\n패키지로 만들기: {refused}\n{said}"
+    ),
+    "pull: {failure}\nfrom packages: mmdebstrap is not installed ({refused})": (
+        "이미지 받기: {failure}\n패키지로 만들기: mmdebstrap이 설치되어 있지 않습니다({refused})"
+    ),
+    "mmdebstrap could not make the base of {title}.": (
+        "mmdebstrap이 {title}의 기본 이미지를 만들지 못했습니다."
+    ),
+    "labctl doctor --fix (installs mmdebstrap)": "labctl doctor --fix (mmdebstrap을 설치합니다)",
+    "get a registry or a Debian mirror in reach, then: {command}": (
+        "레지스트리나 Debian 미러에 접속할 수 있게 한 뒤 다음을 실행하세요: {command}"
+    ),
+    "The {family} image's build failed.": "{family} 이미지를 만들지 못했습니다.",
+    "The {family} image's build failed: {packages} cannot be installed.": (
+        "{family} 이미지를 만들지 못했습니다. 설치할 수 없는 패키지: {packages}."
+    ),
+    "The {family} image's build failed in package group {group}.": (
+        "{family} 이미지를 만들지 못했습니다(패키지 그룹 {group})."
+    ),
+    "The {family} image's build failed in package group {group}: {packages} cannot be installed.": (
+        "{family} 이미지를 만들지 못했습니다(패키지 그룹 {group}). 설치할 수 없는 패키지: {packages}."
+    ),
+    "{command} (goes on at the group that failed)": "{command} (실패한 그룹부터 계속합니다)",
+    "correct {file} or the mirror, then {command} (goes on at the group that failed)": (
+        "{file} 또는 미러를 고친 뒤 {command} (실패한 그룹부터 계속합니다)"
+    ),
+    "The built image {image} is not in {path}.": "만든 이미지 {image}이(가) {path}에 없습니다.",
     # -- snapshots, and going back to one
     "Lab {lab} never came up; there is nothing to keep.": "{lab} 랩은 시작된 적이 없어 보관할 것이 없습니다.",
     "Lab {lab} has no snapshot {name}.": "{lab} 랩에 {name} 스냅샷이 없습니다.",

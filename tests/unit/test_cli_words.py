@@ -6,7 +6,7 @@ import ast
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ import pytest
 import typer
 
 from labctl import console
-from labctl.cli import look, tongue
+from labctl.cli import host, look, tongue
 from labctl.cli.main import app, how_to_go_on, run
 from labctl.course import progress
 from labctl.errors import ActionFailed
+from labctl.image import build
 from labctl.lab import capture
 from labctl.lab import snapshot as snapshots
 from labctl.places import LabPlaces, lab_places
@@ -26,9 +27,7 @@ from labctl.words.lang import HANGUL
 from tests.unit.test_words_lab import name_of
 
 CLI = Path(__file__).parents[2] / "labctl/cli"
-# Who cares for the host (doctor, build, schema) reads English, as does who judges the tool (validate).
-MODULES = [path for path in sorted(CLI.glob("*.py")) if path.name != "host.py"]
-ENGLISH = {"validate"}
+MODULES = sorted(CLI.glob("*.py"))
 SHOWN = {"line", "heading", "note", "warning", "bug", "table", "Steps"}
 
 
@@ -59,7 +58,7 @@ def shown() -> list[tuple[str, str]]:
     found = []
     for path in MODULES:
         for function in ast.parse(path.read_text(encoding="utf-8")).body:
-            if not isinstance(function, ast.FunctionDef) or function.name in ENGLISH:
+            if not isinstance(function, ast.FunctionDef):
                 continue
             for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
                 of_console = (
@@ -262,3 +261,29 @@ def test_an_error_of_a_wait_is_told_in_korean(capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr().err
     assert "90초" in told
     assert "DC 선출되지 않음, 쿼럼 없음, 온라인이 아닌 노드: node1" in told
+
+
+@pytest.mark.parametrize("rebuilt", [True, False])
+def test_build_speaks_korean_and_what_podman_says_stays(
+    rebuilt: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def built(*_: object, on_line: Callable[[str], None], **__: object) -> build.BuiltImage:
+        on_line("Pulling localhost/base.")
+        on_line("STEP 1/9: FROM base")
+        return build.BuiltImage(
+            tag="node:debian", id="1", family="debian", inputs="", base="pulled", packages={"pcs": "0.11"},
+            empty_cib="", size=10**9, seconds=61.4, rebuilt=rebuilt,
+        )  # fmt: skip
+
+    monkeypatch.setattr(build, "build", built)
+    monkeypatch.setattr(host, "require_root", lambda _: None)
+    assert run(["build"]) == 0
+    told = capsys.readouterr()
+    assert "localhost/base을(를) 받는 중입니다" in told.err
+    assert "STEP 1/9: FROM base" in told.err
+    state = "61초 만에 만들었습니다" if rebuilt else "최신 상태입니다"
+    assert told.out == f"node:debian: {state}. 1.00 GB, 패키지 1개\n  pcs 0.11\n"
+    monkeypatch.setenv("LABCTL_LANG", "en")
+    assert run(["build"]) == 0
+    state = "built in 61 s" if rebuilt else "up to date"
+    assert capsys.readouterr().out == f"node:debian: {state}, 1.00 GB, 1 packages\n  pcs 0.11\n"

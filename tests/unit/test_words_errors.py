@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from labctl.course.knock import SLOW
-from labctl.errors import ActionFailed, Busy, UsageError
+from labctl.errors import ActionFailed, Busy, HostLacks, UsageError
+from labctl.image.failure import Watch
 from labctl.lab.load import load_lab
 from labctl.probe.facts import ProbeFailure
 from labctl.probe.gather import NOT_ON, gather
@@ -26,9 +27,15 @@ RAISERS = [
     for folder in ("course", "cli", "lab")
     for path in sorted((LABCTL / folder).glob("*.py"))
     if not path.name.endswith(("_words.py", "_errors.py"))
+] + [
+    LABCTL / f"{name}.py"
+    for name in ("host/packages", "image/base", "image/build", "image/failure", "image/store")
 ]
 SHARED = {"wait.py": {"wait_until"}, "bubble/forward.py": {"listen"}, "run.py": {"_no_program"}}
-RAISED = frozenset({"UsageError", "ActionFailed", "BadFile", "NotPermitted", "Busy", "HostLacks", "TimedOut"})
+RAISED = frozenset(
+    {"UsageError", "ActionFailed", "BadFile", "NotPermitted", "Busy", "HostLacks", "TimedOut", "BuildFailed",
+     "LabError"}
+)  # fmt: skip
 # What is put together of values, as it may come out.
 PUT_TOGETHER = {
     "The course has {}: {}": ["The course has a mistake: x", "The course has 2 mistakes: x"],
@@ -48,6 +55,11 @@ PUT_TOGETHER = {
         "Every port from 1 to 2 of 127.0.0.1 is taken (x).",
     ],
     "{}labctl logs {}{}": ["labctl logs x", "labctl exec x   or: labctl logs x"],
+    "The {} image's build failed{}{}.": [
+        f"The x image's build failed{where}{which}."
+        for where in ("", " in package group x")
+        for which in ("", ": x cannot be installed")
+    ],
     "Last seen: {}": ["Last seen: no node answers"],
 }
 # A command alone needs no translation; "command   (or words)" and sentences do.
@@ -152,7 +164,7 @@ def test_nothing_in_the_table_of_errors_is_said_no_more() -> None:
     source = "\n".join([*(path.read_text(encoding="utf-8") for path in files), *MESSAGES, *BESIDE])
     # "The course has …" is put together: a mistake, or several.
     for english in (words for words in ERRORS if not words.startswith(("The course has", *OTHERS_WORDS))):
-        for piece in re.split(r"{\w+}|, ", english):
+        for piece in re.split(r"{\w+}|, |\n", english):
             assert piece.strip(" .:()?") in source, english
 
 
@@ -192,3 +204,33 @@ def test_whoever_holds_the_lab_is_told_in_korean() -> None:
     error = Busy("Lab x is held by another labctl.")
     reword(error, "ko")
     assert error.message == "x 랩은 다른 labctl이(가) 사용하고 있습니다."
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        "pull: no such host",
+        "pull: no such host\nfrom packages: mmdebstrap is not installed (LABCTL_NO_INSTALL is set.)",
+        "pull: no such host\nfrom packages: mmdebstrap could not make the base of Debian 12.\nE: no mirror",
+        "pull: no such host\nfrom packages: mmdebstrap did not end within 900 s.\nlast line",
+    ],
+)
+def test_why_there_is_no_base_image_is_told_in_korean(details: str) -> None:
+    error = HostLacks("The base image x cannot be had.", details=details)
+    reword(error, "ko")
+    assert error.message == "기본 이미지 x을(를) 구할 수 없습니다."
+    assert error.details.startswith("이미지 받기: no such host")
+    assert not re.search(r"is set|could not|installed", error.details)
+
+
+def test_a_build_that_failed_is_told_with_the_place() -> None:
+    watch = Watch()
+    for line in ("labctl: group cluster: 3 packages", "E: Unable to locate package pcs"):
+        watch.line(line)
+    error = watch.error("debian")
+    reword(error, "ko")
+    assert error.message == (
+        "debian 이미지를 만들지 못했습니다(패키지 그룹 cluster). 설치할 수 없는 패키지: pcs."
+    )
+    assert error.mend.startswith("images/debian/packages/cluster.txt 또는 미러를 고친 뒤 labctl build")
+    assert error.details.endswith("E: Unable to locate package pcs"), "what apt says stays"

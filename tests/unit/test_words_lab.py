@@ -15,6 +15,7 @@ from labctl.words.lab import (
     NOTES,
     REASONS,
     SEEN,
+    UNPULLED,
     in_words,
     note_in_words,
     reason_in_words,
@@ -27,6 +28,7 @@ SPEAKERS = [
     *(LABCTL / "lab").glob("*.py"),
     *(LABCTL / f"image/{name}.py" for name in ("base", "build", "store", "vm")),
     LABCTL / "vm/accel.py",
+    LABCTL / "host/packages.py",
 ]
 
 
@@ -54,6 +56,7 @@ SAID = sorted(
         for path in sorted(SPEAKERS)
         for call in calls(path)
         if name_of(call) in ("say", "on_wait", "on_line") and call.args and (text := text_of(call.args[0]))
+        if not text.startswith("$ ")  # a command that is run
     }
 )
 BECAUSE = sorted(
@@ -106,13 +109,29 @@ def strings(*names: str) -> set[str]:
     return {text for node in nodes if (text := text_of(node))}
 
 
+def sentences(path: Path) -> set[str]:
+    """The sentences of a module, {} for each value; no docstrings, no commands, no scripts (_NAME = …)."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inner = {
+        id(part)
+        for node in ast.walk(tree)
+        for part in (node.values if isinstance(node, ast.JoinedStr) else [getattr(node, "value", None)])
+        if isinstance(node, ast.JoinedStr | ast.Expr)
+        or (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).startswith("_"))
+    }
+    texts = {
+        text_of(node) or "" for node in ast.walk(tree) if isinstance(node, ast.expr) and id(node) not in inner
+    }
+    return {text for text in texts if " " in text.rstrip(" ") and not text.startswith("labctl ")}
+
+
 def test_what_is_waited_for_has_korean() -> None:
     modules = [
         f"{folder}/{path.stem}" for folder in ("lab", "course") for path in (LABCTL / folder).glob("*.py")
     ]
     waits = {
         text
-        for name in (*modules, "bubble/start")
+        for name in (*modules, "bubble/start", "image/store")
         for call in calls(LABCTL / f"{name}.py")
         if name_of(call) == "wait_until" and (text := text_of(call.args[0]))
     }
@@ -140,6 +159,14 @@ def test_what_a_driver_was_chosen_for_has_korean() -> None:
     assert reason_in_words("ko", why) == "커널의 것을 쓸 수 없음: 커널에 x 없음; 호스트에 iscsid 없음"
 
 
+def test_why_a_base_cannot_be_pulled_has_korean() -> None:
+    assert {bare(line) for line in UNPULLED} <= strings("image/base")
+    assert in_words("ko", "x cannot be pulled (podman gave no reason).") == (
+        "x을(를) 받을 수 없습니다(podman이 이유를 알려 주지 않음)"
+    )
+    assert in_words("ko", "x cannot be pulled (no such host).").endswith("(no such host)")
+
+
 def test_what_labctl_notes_of_a_snapshot_has_korean() -> None:
     assert {BY_UP, BY_COURSE, "the lab before the course", "the start of {}"} == {
         bare(line) for line in NOTES
@@ -157,8 +184,8 @@ def test_what_was_last_seen_is_still_said() -> None:
 
 @pytest.mark.parametrize(
     "table",
-    [LINES, REASONS, AWAITED, SEEN, DRIVERS, LACKS],
-    ids=["lines", "reasons", "awaited", "seen", "drivers", "lacks"],
+    [LINES, REASONS, AWAITED, SEEN, DRIVERS, LACKS, UNPULLED],
+    ids=["lines", "reasons", "awaited", "seen", "drivers", "lacks", "unpulled"],
 )
 def test_korean_names_the_same_values(table: dict[str, str]) -> None:
     for english, korean in table.items():

@@ -18,8 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from labctl import console
 from labctl.errors import LabError
 from labctl.places import lab_places
-from labctl.words.checks import check_in_words
-from labctl.words.doctor import finding_in_words, mend_in_words
 from labctl.words.errors import reword
 from labctl.words.errors import reworded as words_of_error
 from labctl.words.lab import in_words, note_in_words, reason_in_words
@@ -103,6 +101,8 @@ def progress(steps: console.Steps) -> Progress:
 
 def checked(results: Iterable[CheckResult]) -> list[CheckResult]:
     """What checks found, as a terminal shows it."""
+    from labctl.words.checks import check_in_words
+
     return [
         replace(result, message=check_in_words(_spoken, result.message, result.problems))
         for result in results
@@ -111,11 +111,15 @@ def checked(results: Iterable[CheckResult]) -> list[CheckResult]:
 
 def found(message: str) -> str:
     """What the doctor found of the host."""
+    from labctl.words.doctor import finding_in_words
+
     return finding_in_words(_spoken, message)
 
 
 def mend(words: str) -> str:
     """What mends it."""
+    from labctl.words.doctor import mend_in_words
+
     return mend_in_words(_spoken, words)
 
 

@@ -171,13 +171,15 @@ def await_pcsd(context: Context) -> None:
 
 
 def pcsd_answers(engine: Engine, lab: Lab, timeout: float, pace: float) -> None:
-    """Wait until pcsd answers on every node of the lab. Raises TimedOut, CommandFailed."""
+    """Wait until pcsd answers on every node of the lab, and systemd takes it for started.
+
+    It listens before it tells systemd so; in between, `validate` would see it starting.
+    Raises TimedOut, CommandFailed.
+    """
 
     def one(node: NodeSpec) -> None:
-        script = (
-            f"until timeout {2 * pace:.0f} bash -c ': </dev/tcp/127.0.0.1/2224' 2>/dev/null; "
-            f"do sleep {0.2 * pace:.1f}; done"
-        )
+        listens = f"timeout {2 * pace:.0f} bash -c ': </dev/tcp/127.0.0.1/2224' 2>/dev/null"
+        script = f"until systemctl -q is-active pcsd && {listens}; do sleep {0.2 * pace:.1f}; done"
         engine.node(node.name).run(["sh", "-c", script], timeout=timeout)
 
     together(lab.nodes, one, len(lab.nodes))

@@ -233,7 +233,7 @@ class Begun:
     def said(self) -> str:
         return self._log.read_text()
 
-    def await_words(self, words: str) -> None:
+    def await_words(self, words: str, timeout: float = PATIENCE) -> None:
         """Wait until it has said this. Fails when it ends before."""
 
         def there() -> bool:
@@ -244,7 +244,7 @@ class Begun:
             return False
 
         wait_until(
-            f"labctl to say {words!r}", there, timeout=PATIENCE, every=0.005, last_seen=lambda: self.said
+            f"labctl to say {words!r}", there, timeout=timeout, every=0.005, last_seen=lambda: self.said
         )
 
     def await_file(self, path: Path) -> None:
@@ -253,9 +253,9 @@ class Begun:
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
-    def end(self) -> int:
+    def end(self, timeout: float = PATIENCE) -> int:
         """Wait for its end; its exit code, negative for a signal."""
-        return self._process.wait(timeout=PATIENCE)
+        return self._process.wait(timeout=timeout)
 
     def kill(self) -> None:
         """kill -9, of this process alone: what it started lives on."""

@@ -151,7 +151,6 @@ def test_a_start_whose_snapshot_is_damaged_is_made_anew(lab: Driver) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.timeout(600)
 def test_a_learner_who_fills_the_disk_comes_back_to_the_start(image: str, tmp_path: Path) -> None:
     """The lab lies on a small file system. A plain restore leaves it as it is, the course's makes room."""
     lab = Driver(f"{NAME}-full")

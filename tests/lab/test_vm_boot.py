@@ -11,7 +11,7 @@ from labctl.engine.domain import SWITCHED_ON
 from labctl.errors import FAILED
 from tests.lab.driver import FAMILY, Driver, refused
 from tests.lab.host_snapshot import MARK, assert_as_before, down_leaves_nothing, namespaces_in, snapshot
-from tests.lab.test_vm import BOOT_ID, LEFT_TO_THE_WORKFLOW, UP_SECONDS
+from tests.lab.test_vm import BOOT_ID, LEFT_TO_THE_WORKFLOW, UP_SECONDS, skip_where_emulation_crawls
 
 NAME = "t-vm-boot"
 NODES = ("node1", "node2")
@@ -26,6 +26,7 @@ def lab(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver
     made.log = tmp_path_factory.mktemp(NAME)
     before = snapshot(NAME)
     begun = made.begin("up", "--family", FAMILY, *WORDS, env={MARK: mark})
+    skip_where_emulation_crawls(begun, made)
     begun.await_words("waiting for the nodes to boot")
     begun.kill()
     yield made

@@ -57,7 +57,7 @@ LEFT_TO_THE_WORKFLOW = pytest.mark.skipif(
 pytestmark = LEFT_TO_THE_WORKFLOW
 # s for the trial's guest (labctl.vm.accel): emulated, 3 to 4 are usual. Beyond this a walk through a lab of
 # machines takes more than half an hour, and all of ./lab test more than anybody waits for.
-SLOWEST_TRIAL = 5.0
+SLOWEST_TRIAL = 4.5
 
 
 def skip_where_emulation_crawls(begun: Begun, lab: Driver) -> None:

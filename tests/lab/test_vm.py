@@ -150,8 +150,8 @@ def test_every_machine_has_a_kernel_of_its_own(vm: Driver) -> None:
 
 
 def test_validate_passes(vm: Driver) -> None:
-    document = json.loads(vm("validate", "--json", timeout=UP_SECONDS).stdout)
-    assert [check["id"] for check in document["checks"] if check["status"] == "failed"] == []
+    document = json.loads(vm("validate", "--json", timeout=UP_SECONDS, check=False).stdout)
+    assert [check for check in document["checks"] if check["status"] == "failed"] == []
     assert document["passed"] > 40
 
 

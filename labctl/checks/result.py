@@ -40,8 +40,10 @@ def passed(check: str, node: str | None, message: str) -> CheckResult:
     return CheckResult(check, node, Status.PASSED, message)
 
 
-def failed(check: str, node: str | None, message: str, hint: str) -> CheckResult:
-    return CheckResult(check, node, Status.FAILED, message, hint)
+def failed(
+    check: str, node: str | None, message: str, hint: str, problems: Sequence[str] = ()
+) -> CheckResult:
+    return CheckResult(check, node, Status.FAILED, message, hint, tuple(problems))
 
 
 def skipped(check: str, node: str | None, reason: str) -> CheckResult:
@@ -51,6 +53,5 @@ def skipped(check: str, node: str | None, reason: str) -> CheckResult:
 def judged(check: str, node: str | None, problems: Sequence[str], *, good: str, hint: str) -> CheckResult:
     """Failed with all the problems in one message, passed when there are none."""
     if problems:
-        message = "; ".join(problems) + "."
-        return CheckResult(check, node, Status.FAILED, message, hint, tuple(problems))
+        return failed(check, node, "; ".join(problems) + ".", hint, problems)
     return passed(check, node, good)

@@ -79,8 +79,8 @@ def exercise(
         return printed.listing(course_of(course), lab, described, known, tongue, as_json=as_json)
     places = require_lab(lab)
     known, tongue = open_record(places, lang)
-    ids = [known.active] if words == [LIST] else words
-    known_course = course_with(course, [*ids, *filter(None, [known.active])])
+    ids = [] if words == [LIST] else words
+    known_course = course_with(course, [*ids, known.active])
     chosen = _chosen(known_course, known, known_lab(places), words[0], tongue, reset=reset)
     if chosen is None:
         return OK

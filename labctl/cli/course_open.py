@@ -63,10 +63,10 @@ def course_of(folders: Sequence[Path] | None) -> Course:
 
 
 def course_with(folders: Sequence[Path] | None, ids: Iterable[str]) -> Course:
-    """The course; of it only the exercises that are named, where the files of these are enough."""
+    """The course; of it only the exercises that are named, where their files are enough. ids: "" is none."""
     from labctl.course import catalog
 
-    found = [] if folders else [catalog.own(each) for each in dict.fromkeys(ids)]
+    found = [] if folders else [catalog.own(each) for each in dict.fromkeys(filter(None, ids))]
     named = tuple(each for each in found if each is not None)
     return catalog.Course(named) if named and len(named) == len(found) else course_of(folders)
 

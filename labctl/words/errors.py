@@ -11,7 +11,8 @@ from typing import Final
 
 from labctl.errors import LabError
 from labctl.words import lab_errors
-from labctl.words.lab import turned
+from labctl.words.engine_errors import EXPLAINED, PROGRAMS, SPOILT
+from labctl.words.lab import LACKS, turned
 from labctl.words.lang import Lang
 
 # What errors say (the lab: labctl.words.lab_errors): messages, and details and mends that are prose.
@@ -92,11 +93,6 @@ ERRORS: Final[dict[str, str]] = {
     "{command}   (or {words})": "{command}   (또는 {words})",
     "{command}   or: {words}": "{command}   또는: {words}",
     "{command}   or one command: {words}": "{command}   또는 명령 하나만: {words}",
-    "Waited {seconds} s for {awaited}, in vain.": (
-        "{seconds}초 동안 기다렸지만 이루어지지 않았습니다: {awaited}."
-    ),
-    "The wait for {awaited} was interrupted.": "기다리는 중에 중단되었습니다: {awaited}.",
-    "Last seen: {seen}": "마지막 상태: {seen}",
     # -- the command line (typer)
     "No such command {name}.": "{name} 명령은 없습니다.",
     "No such command {name}. Did you mean {near}?": "{name} 명령은 없습니다. 혹시 {near}인가요?",
@@ -132,6 +128,17 @@ REASONS: Final[dict[str, str]] = {
     "[Errno {number}] No route to host": "호스트로 가는 경로가 없음, errno {number}",
     "[Errno {number}] Network is unreachable": "네트워크에 연결할 수 없음, errno {number}",
 }
+# What may stand as a line among others in an error's details: another error, or one of several reasons.
+# Not what is so short that a program may say it, too.
+LISTED: Final[dict[str, str]] = {
+    **{english: korean for english, korean in ERRORS.items() if english.endswith(".")},
+    **LACKS,
+    **EXPLAINED,
+    **SPOILT,
+}
+for _short in (*PROGRAMS, "Permission denied.", "Operation not permitted."):
+    del LISTED[_short]
+_MEND: Final = "Mend: "  # as str() of an error has it
 
 
 def reworded(lang: Lang, words: str) -> str:
@@ -141,5 +148,13 @@ def reworded(lang: Lang, words: str) -> str:
 
 def reword(error: LabError, lang: Lang) -> None:
     """Put an error's words into the learner's language."""
-    error.message, error.details = reworded(lang, error.message), reworded(lang, error.details)
-    error.mend = reworded(lang, error.mend)
+    error.message, error.mend = reworded(lang, error.message), reworded(lang, error.mend)
+    if lang != "en":
+        whole = turned(error.details, REASONS) or turned(error.details, ERRORS)
+        error.details = whole or "\n".join(map(_listed, error.details.split("\n")))
+
+
+def _listed(line: str) -> str:
+    if line.startswith(_MEND):
+        return f"해결: {reworded('ko', line.removeprefix(_MEND))}"
+    return turned(line, LISTED) or line

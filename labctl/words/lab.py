@@ -10,6 +10,7 @@ import re
 from functools import cache
 from typing import Final
 
+from labctl.words import machines
 from labctl.words.lab_errors import ERRORS, INVALID
 from labctl.words.lang import Lang
 from labctl.words.packages import PURPOSES
@@ -39,11 +40,11 @@ LINES: Final[dict[str, str]] = {
     "pcsd starts in the background; labctl validate waits for it": (
         "pcsd는 뒤에서 시작됩니다. labctl validate가 기다려 줍니다"
     ),
-    "{reason} It is made anew.": "시작 상태의 스냅샷을 쓸 수 없어 새로 만듭니다: {reason}",
+    "{refused} It is made anew.": "시작 상태의 스냅샷을 쓸 수 없어 새로 만듭니다: {refused}",
     "there is no snapshot of this start: it is made now, and later a restore away": (
         "이 시작 상태의 스냅샷이 없어 지금 만듭니다. 다음부터는 바로 복원됩니다"
     ),
-    "it is not kept anew: {reason}": "새로 보관하지 못했습니다: {reason}",
+    "it is not kept anew: {refused}": "새로 보관하지 못했습니다: {refused}",
     "building the node image; this happens once": "노드 이미지를 만드는 중입니다. 한 번만 필요합니다",
     "keeping this state, so that it is a restore away": (
         "이 상태를 보관하는 중입니다. 다음부터는 바로 복원됩니다"
@@ -64,26 +65,26 @@ LINES: Final[dict[str, str]] = {
     "the machines were held still by a snapshot that was killed; they go on": (
         "중단된 스냅샷 때문에 가상 머신이 멈춰 있었습니다. 다시 움직입니다"
     ),
-    "no snapshot {name}: {reason}": "{name} 스냅샷을 만들지 못했습니다: {reason}",
+    "no snapshot {name}: {refused}": "{name} 스냅샷을 만들지 못했습니다: {refused}",
     "writing it to disk": "디스크에 쓰는 중입니다",
     "the lab stands still for a moment": "랩이 잠시 멈춥니다",
     "the lab goes on; it stood still for {seconds} s": "랩이 다시 움직입니다. {seconds}초 동안 멈췄습니다",
-    "the lab's machines are not known: {reason}": "랩의 가상 머신을 알 수 없습니다: {reason}",
+    "the lab's machines are not known: {refused}": "랩의 가상 머신을 알 수 없습니다: {refused}",
     "flushing the shared disks": "공유 디스크의 캐시를 비우는 중입니다",
-    "{node}: its disks are not flushed: {reason}": "{node}: 디스크의 캐시를 비우지 못했습니다: {reason}",
+    "{node}: its disks are not flushed: {refused}": "{node}: 디스크의 캐시를 비우지 못했습니다: {refused}",
     "the machines write out what they hold in memory": "가상 머신이 메모리의 내용을 디스크에 쓰는 중입니다",
-    "{node}: its memory is not written out: {reason}": (
-        "{node}: 메모리의 내용을 디스크에 쓰지 못했습니다: {reason}"
+    "{node}: its memory is not written out: {refused}": (
+        "{node}: 메모리의 내용을 디스크에 쓰지 못했습니다: {refused}"
     ),
     "keeping what the machines hold in memory, {amount} at most": (
         "가상 머신의 메모리를 보관하는 중입니다(최대 {amount})"
     ),
-    "their memory is not kept, so a restore boots them: {reason}": (
-        "메모리는 보관하지 못했으므로 복원하면 부팅합니다: {reason}"
+    "their memory is not kept, so a restore boots them: {refused}": (
+        "메모리는 보관하지 못했으므로 복원하면 부팅합니다: {refused}"
     ),
     "the machines go on where they were": "가상 머신이 멈춘 곳에서 계속합니다",
-    "they cannot, so they boot: {reason}": "계속할 수 없어 부팅합니다: {reason}",
-    "{node}: its clock is late: {reason}": "{node}: 시계가 늦습니다: {reason}",
+    "they cannot, so they boot: {refused}": "계속할 수 없어 부팅합니다: {refused}",
+    "{node}: its clock is late: {refused}": "{node}: 시계가 늦습니다: {refused}",
     "removing snapshot {name}": "{name} 스냅샷을 지우는 중입니다",
     # -- while a lab is made: its image, its machines
     "Family: {title}, because its base {base} is here.": (
@@ -111,9 +112,6 @@ LINES: Final[dict[str, str]] = {
     ),
     "trying an emulated guest (at most {seconds} s, once)": (
         "에뮬레이션으로 가상 머신을 시험하는 중입니다(최대 {seconds}초, 한 번만)"
-    ),
-    "Guests are emulated, which is slow (a small one takes {seconds} s to begin): {why}.": (
-        "가상 머신을 에뮬레이션하므로 느립니다(작은 가상 머신의 시작에 {seconds}초): {why}"
     ),
     "preparing {file}: it boots once and installs the lab's packages": (
         "{file}을(를) 준비하는 중입니다. 한 번 부팅하여 랩의 패키지를 설치합니다"
@@ -158,6 +156,12 @@ AWAITED: Final[dict[str, str]] = {
     "the lab's podman and libvirt": "랩의 podman과 libvirt 응답",
     "the other build in {path}": "{path}에서 진행 중인 다른 이미지 만들기의 끝",
     "the lab's processes to end": "랩의 프로세스 종료",
+    "another labctl's trial guest": "다른 labctl의 시험용 가상 머신의 끝",
+    "{program} to end": "{program}의 끝",
+    "the target to serve": "타깃의 서비스 시작",
+    "the target to be rid of {initiator}": "타깃에서 {initiator}의 연결 해제",
+    "session {sid} of {initiator} to end": "{initiator}의 세션 {sid} 종료",
+    "the disks of {initiator}": "{initiator}의 디스크 연결",
 }
 SEEN: Final[dict[str, str]] = {
     "systemd is still starting units": "systemd가 아직 유닛을 시작하는 중",
@@ -199,6 +203,12 @@ LACKS: Final[dict[str, str]] = {
         "이 배포판 계열에는 사용자 공간 iSCSI 이니시에이터가 없음(labctl up --family debian에는 있음)"
     ),
     "there is no {device} (modprobe {module})": "{device} 없음(modprobe {module})",
+    "lab {lab} of {root} serves {target} with this kernel": (
+        "{root}의 {lab} 랩이 이 커널로 {target}을(를) 제공하고 있음"
+    ),
+    "this kernel serves a target {target} that is not labctl's": (
+        "이 커널이 labctl의 것이 아닌 타깃 {target}을(를) 제공하고 있음"
+    ),
 }
 # What labctl notes of a snapshot that it takes by itself (labctl/lab/capture.py, labctl/course/session.py).
 NOTES: Final[dict[str, str]] = {
@@ -215,11 +225,6 @@ NAMED: Final[dict[str, str]] = {
 WHEREABOUTS: Final[dict[str, str]] = {
     "{name} is {wwn} on {nodes}": "{name}: {wwn}({nodes})",
     "{wwn} on {nodes}": "{wwn}({nodes})",
-}
-# What virtual machines get where they cannot have all (labctl/vm/room.py).
-DIFFERENCES: Final[dict[str, str]] = {
-    "{names} get {got} instead of {wanted} MiB of memory": "{names}: {wanted} MiB 대신 {got} MiB",
-    "{names} gets {got} instead of {wanted} MiB of memory": "{names}: {wanted} MiB 대신 {got} MiB",
 }
 # Why a base image cannot be pulled (labctl/image/base.py), where podman does not tell.
 UNPULLED: Final[dict[str, str]] = {
@@ -240,15 +245,25 @@ NESTED: Final[dict[str, dict[str, str]]] = {
     "named": NAMED,
     "whereabouts": WHEREABOUTS,
     "purposes": PURPOSES,
-    "differences": DIFFERENCES,
+    "differences": machines.DIFFERENCES,
+    "emulated": machines.EMULATED,
+    "trial": machines.TRIALS,
+    "form": machines.FORMS,
+    "unfit": machines.UNFIT,
+    "origin": machines.ORIGINS,
 }
 # What stands between several things in a value of this name, where that is no semicolon.
 BETWEEN: Final[dict[str, str]] = {"named": ", ", "purposes": ", "}
+# What is one thing, whatever stands in it; and what holds no blank.
+WHOLE: Final = frozenset({"emulated", "trial"})
+WORDS: Final = frozenset({"tool", "machine"})
 
 
 def in_words(lang: Lang, line: str) -> str:
     """The line as the learner reads it; as it is, when the table has no such line."""
-    return line if lang == "en" else turned(line, LINES) or line
+    if lang == "en":
+        return line
+    return turned(line, LINES) or turned(line, machines.GROUND) or turned(line, machines.RELAYED) or line
 
 
 def reason_in_words(lang: Lang, reason: str) -> str:
@@ -268,33 +283,53 @@ def around(english: str, korean: str, inner: dict[str, str]) -> dict[str, str]:
 
 def turned(line: str, table: dict[str, str]) -> str:
     """The line in Korean by a table of English and Korean lines; "" when the table has no such line."""
-    for pattern, korean in _patterns(tuple(table.items())):
-        if found := pattern.fullmatch(line):
+    for english, own, korean in _most_exact_first(tuple(table.items())):
+        # Most lines of a table need no pattern made: their own words are not there.
+        if all(piece in line for piece in own) and (found := _pattern(english).fullmatch(line)):
             words = found.groupdict()
             for name in words.keys() & NESTED:
-                words[name] = _inner(words[name], NESTED[name], BETWEEN.get(name, "; "))
+                words[name] = _inner(words[name], name)
             return korean.format(**words)
     return ""
 
 
-def _inner(words: str, table: dict[str, str], between: str) -> str:
+def _inner(words: str, name: str) -> str:
     """What stands within a line, in Korean: " (a reason)", or several things with something between."""
     bare = words.removeprefix(" (").removesuffix(")") if words.startswith(" (") else words
-    korean = between.join(turned(part, table) or part for part in bare.split(between))
+    if name == "refused":
+        return _error(words)
+    between = BETWEEN.get(name, "; ")
+    parts = [bare] if name in WHOLE else bare.split(between)
+    korean = between.join(turned(part, NESTED[name]) or part for part in parts)
     return words.replace(bare, korean) if bare else words
 
 
+def _error(words: str) -> str:
+    """An error's message, maybe with its details behind it, which may be a program's."""
+    for end in (found.start() for found in re.finditer(r"(?<=[.])(?= |$)", words)):
+        if korean := turned(words[:end], ERRORS):
+            beside = words[end:].strip()
+            return f"{korean} {turned(beside, ERRORS) or beside}".rstrip()
+    return words
+
+
 @cache
-def _patterns(lines: tuple[tuple[str, str], ...]) -> list[tuple[re.Pattern[str], str]]:
-    """The most exact first: those with the most words of their own."""
-    found = sorted(lines, key=lambda line: -len(re.sub(r"{\w+}", "", line[0])))
-    return [(re.compile(_regex(english), re.DOTALL), korean) for english, korean in found]
+def _most_exact_first(lines: tuple[tuple[str, str], ...]) -> list[tuple[str, list[str], str]]:
+    """Each with the pieces of its own, those with the most of them first."""
+    pieces = [(english, re.split(r"{\w+}", english), korean) for english, korean in lines]
+    return sorted(pieces, key=lambda line: -sum(map(len, line[1])))
 
 
-def _regex(english: str) -> str:
+@cache
+def _pattern(english: str) -> re.Pattern[str]:
     parts = re.split(r"{(\w+)}", english)
-    # A reason may be missing ("creating"); everything else is at least one character.
-    return "".join(
-        re.escape(part) if number % 2 == 0 else f"(?P<{part}>.{'*' if part == 'because' else '+'}?)"
-        for number, part in enumerate(parts)
+    return re.compile(
+        "".join(re.escape(part) if number % 2 == 0 else _value(part) for number, part in enumerate(parts)),
+        re.DOTALL,
     )
+
+
+def _value(name: str) -> str:
+    # A reason may be missing ("creating"); everything else is at least one character.
+    kind, most = ("[^ \\n]" if name in WORDS else "."), ("*" if name == "because" else "+")
+    return f"(?P<{name}>{kind}{most}?)"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from labctl.words import engine_errors, machines
+
 # A line of an error, {…} for what changes in it; the same in Korean.
 ERRORS: Final[dict[str, str]] = {
+    **engine_errors.ERRORS,
+    **machines.ERRORS,
     # -- up
     "There is no {option} {word} in this version.": "이 버전에 {option} {word}은(는) 없습니다.",
     "This host has no {programs}.": "이 호스트에 {programs}이(가) 없습니다.",
@@ -82,8 +86,8 @@ ERRORS: Final[dict[str, str]] = {
         "{lab} 랩의 가상 머신은 {uri}이(가) 아니라 {before}의 libvirt에 있습니다."
     ),
     "This host runs no virtual machine.": "이 호스트에서는 가상 머신을 실행할 수 없습니다.",
-    "Lab {lab} was made of {before}, not of {file}.": (
-        "{lab} 랩은 {file}이(가) 아니라 {before}(으)로 만들었습니다."
+    "Lab {lab} was made of {origin}, not of {file}.": (
+        "{lab} 랩은 {file}이(가) 아니라 {origin}(으)로 만들었습니다."
     ),
     "{file} is of the family {family}, not {wanted}.": (
         "{file}은(는) {wanted}이(가) 아니라 {family} 계열입니다."
@@ -220,6 +224,9 @@ ERRORS: Final[dict[str, str]] = {
     ),
     "It needs {needed}, and {free} are free for {folder}.": (
         "{needed}이(가) 필요한데 {folder}에 남은 공간은 {free}입니다."
+    ),
+    "There is no room for what the machines of {lab} hold in memory.": (
+        "{lab} 랩에 있는 가상 머신의 메모리를 보관할 공간이 없습니다."
     ),
     "There was no room left for snapshot {name}; nothing of it was kept.": (
         "공간이 모자라 {name} 스냅샷을 만들지 못했습니다. 만들던 것은 지웠습니다."

@@ -2,7 +2,8 @@
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,26 +16,23 @@ from labctl.probe.facts import ProbeFailure
 from labctl.probe.gather import NOT_ON, gather
 from labctl.run import Result
 from labctl.words.errors import ERRORS, REASONS, reword, reworded
-from labctl.words.lab import HOLDERS, in_words
+from labctl.words.lab import HOLDERS, LACKS, in_words
 from labctl.words.lang import HANGUL
+from labctl.words.machines import EMULATED, FORMS, TRIALS, UNFIT
 from tests.fakes.engine import FakeEngine
 from tests.unit.test_words_lab import text_of
 
 LABCTL = Path(__file__).parents[2] / "labctl"
-# Whose errors a learner meets, and the functions that do the same for every command.
+# Not read: programs in nodes, which speak as those that they stand for; BMCs, which answer ipmitool.
 RAISERS = [
     path
-    for folder in ("course", "cli", "lab")
-    for path in sorted((LABCTL / folder).glob("*.py"))
-    if not path.name.endswith(("_words.py", "_errors.py"))
-] + [
-    LABCTL / f"{name}.py"
-    for name in ("host/packages", "image/base", "image/build", "image/failure", "image/store")
+    for path in sorted(LABCTL.rglob("*.py"))
+    if not {"innode", "words"} & set(path.relative_to(LABCTL).parts)
+    and not path.name.endswith(("_words.py", "_errors.py"))
 ]
-SHARED = {"wait.py": {"wait_until"}, "bubble/forward.py": {"listen"}, "run.py": {"_no_program"}}
 RAISED = frozenset(
     {"UsageError", "ActionFailed", "BadFile", "NotPermitted", "Busy", "HostLacks", "TimedOut", "BuildFailed",
-     "LabError"}
+     "LabError", "CommandFailed"}
 )  # fmt: skip
 # What is put together of values, as it may come out.
 PUT_TOGETHER = {
@@ -49,6 +47,7 @@ PUT_TOGETHER = {
     "There is no room for {}.": [
         "There is no room for snapshot x.",
         "There is no room for restoring snapshot x beside what the lab holds now.",
+        "There is no room for what the machines of x hold in memory.",
     ],
     "{} of 127.0.0.1 is taken ({}).": [
         "Port 1 of 127.0.0.1 is taken (x).",
@@ -61,44 +60,99 @@ PUT_TOGETHER = {
         for which in ("", ": x cannot be installed")
     ],
     "Last seen: {}": ["Last seen: no node answers"],
-}
+    "correct images/{}/packages/{}.txt or the mirror, then {}": [
+        "correct images/x/packages/x.txt or the mirror, then labctl build (goes on at the group that failed)"
+    ],
+    "The BMC of {} cannot listen on {}: {}.": ["The BMC of x cannot listen on UDP port 1 of x: x."],
+    "{} is no disk image: it is {}.": [f"x is no disk image: it is {form}." for form in FORMS],
+    "{} {}, so it is not taken.": [
+        f"x {why}, so it is not taken."
+        for why in ("lies upon another image", "keeps its data in another file", "is encrypted",
+                    "is marked as damaged")
+    ],
+    "KVM: {}\nemulation: {}": [
+        f"KVM: {why}\nemulation: {trial}".replace("{trial}", trial) for why in EMULATED for trial in TRIALS
+    ],
+    "The image cannot be a node: {}.": [f"The image cannot be a node: {why}." for why in UNFIT],
+    "The storage driver {} cannot run here: {}.": [
+        f"The storage driver x cannot run here: {lack}." for lack in LACKS
+    ],
+    "The machines of lab {} cannot be ended: {}": [
+        "The machines of lab x cannot be ended: No libvirt answers at x."
+    ],
+}  # fmt: skip
 # A command alone needs no translation; "command   (or words)" and sentences do.
 COMMAND = re.compile(r"(sudo )?(labctl|LABCTL_\w+=|--lang|ss|mv) ?[^,]*", re.DOTALL)
 PROSE = re.compile(r"   \(| or |, then|; ")
 
 
-def trees() -> list[ast.AST]:
-    """The source of what raises errors that a learner meets."""
-    found: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8")) for path in RAISERS]
-    for name, functions in SHARED.items():
-        tree = ast.parse((LABCTL / name).read_text(encoding="utf-8"))
-        found += [
-            node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name in functions
-        ]
-    return found
+@dataclass(frozen=True)
+class Source:
+    """A module that raises: its strings and calls, and what its names are given (mend = "…")."""
+
+    texts: list[str]
+    calls: list[ast.Call]
+    given: dict[str, list[ast.expr]]
+
+    def expressions(self, value: ast.expr) -> Iterator[ast.expr]:
+        """What this may come out as: both of a conditional one, each value of a name or a table."""
+        if isinstance(value, ast.IfExp):
+            yield from (*self.expressions(value.body), *self.expressions(value.orelse))
+        elif isinstance(value, ast.BoolOp):
+            yield from (one for each in value.values for one in self.expressions(each))
+        elif isinstance(value, ast.Dict):
+            yield from value.values
+        elif isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+            yield from self.expressions(value.func.value)
+        elif isinstance(value, ast.Name):
+            for one in self.given.get(value.id, []):
+                yield from self.expressions(one)
+        else:
+            yield value
 
 
+def source(path: Path) -> Source:
+    nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    given: dict[str, list[ast.expr]] = {}
+    for node in nodes:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            given.setdefault(node.targets[0].id, []).append(node.value)
+    texts = [text for node in nodes if isinstance(node, ast.expr) and (text := text_of(node))]
+    return Source(texts, [node for node in nodes if isinstance(node, ast.Call)], given)
+
+
+SOURCES = [source(path) for path in RAISERS]
 ERRORS_MADE = [
-    call
-    for tree in trees()
-    for call in ast.walk(tree)
-    if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in RAISED
+    (each, call) for each in SOURCES for call in each.calls if getattr(call.func, "id", "") in RAISED
+]
+# What labctl.engine.libvirt says before libvirt's own words: `with self._errors("…")`.
+LIBVIRTS = [
+    f"{text}."
+    for each in SOURCES
+    for call in each.calls
+    if getattr(call.func, "attr", "") in ("_errors", "_failed") and (text := text_of(call.args[0]))
 ]
 
 
-def texts(made: Iterable[ast.expr]) -> list[str]:
-    """The strings among these expressions, both of a conditional one; as they may come out."""
+def texts(made: Iterable[tuple[Source, ast.expr]]) -> list[str]:
+    """The strings among these expressions, as they may come out."""
     found: set[str] = set()
-    for value in made:
-        for one in (value.body, value.orelse) if isinstance(value, ast.IfExp) else (value,):
+    for where, value in made:
+        for one in where.expressions(value):
             if text := text_of(one):
                 found.update(PUT_TOGETHER.get(text, [text]))
     return sorted(found)
 
 
-MESSAGES = texts(call.args[0] for call in ERRORS_MADE if call.args)
+# A sentence that is a name alone ("{}.") is one of LIBVIRTS.
+MESSAGES = sorted(
+    {*texts((each, call.args[0]) for each, call in ERRORS_MADE if call.args), *LIBVIRTS} - {"{}."}
+)
 BESIDE = texts(
-    word.value for call in ERRORS_MADE for word in call.keywords if word.arg in ("details", "mend")
+    (each, word.value)
+    for each, call in ERRORS_MADE
+    for word in call.keywords
+    if word.arg in ("details", "mend")
 )
 # What is only a value, or a file and what is wrong in it.
 BESIDE_PROSE = [
@@ -111,7 +165,10 @@ def test_the_source_was_read() -> None:
     assert "Lab {} is held by {}." in MESSAGES
     assert "Waited {} s for {}, in vain." in MESSAGES
     assert "free some room on the host, then: labctl up --lab {}" in BESIDE_PROSE
-    assert len(MESSAGES) > 80
+    assert "libvirt refused to start {}." in MESSAGES
+    assert "{} did not end within {} s." in MESSAGES
+    assert "use another image, or another --family" in BESIDE_PROSE
+    assert len(MESSAGES) > 200
 
 
 @pytest.mark.parametrize("message", MESSAGES)
@@ -160,12 +217,13 @@ OTHERS_WORDS = (
 
 
 def test_nothing_in_the_table_of_errors_is_said_no_more() -> None:
-    files = [*RAISERS, *(LABCTL / name for name in SHARED)]
-    source = "\n".join([*(path.read_text(encoding="utf-8") for path in files), *MESSAGES, *BESIDE])
+    written = (path.read_text(encoding="utf-8") for path in RAISERS)
+    put = (text for each in SOURCES for text in each.texts)  # as one, where the source has it in pieces
+    said = "\n".join([*written, *put, *MESSAGES, *BESIDE])
     # "The course has …" is put together: a mistake, or several.
     for english in (words for words in ERRORS if not words.startswith(("The course has", *OTHERS_WORDS))):
         for piece in re.split(r"{\w+}|, |\n", english):
-            assert piece.strip(" .:()?") in source, english
+            assert piece.strip(" .:()?") in said, english
 
 
 @pytest.mark.parametrize("table", [ERRORS, REASONS, HOLDERS], ids=["errors", "reasons", "holders"])
@@ -194,6 +252,33 @@ def test_an_error_is_told_whole_and_its_command_stays() -> None:
     assert error.message == "'x' 랩이 없습니다."
     assert error.mend.startswith("labctl up --lab x   (labctl ls")
     assert HANGUL.search(error.mend)
+
+
+def test_errors_among_details_are_told_and_what_programs_say_is_not() -> None:
+    silent = ActionFailed("node1 does not answer.", details="$ pcs status\npcs failed.", mend="try again")
+    error = ActionFailed("2 nodes failed.", details=f"{silent}\nPermission denied.")
+    reword(error, "ko")
+    assert error.message == "노드 2개에서 실패했습니다."
+    assert error.details.splitlines() == [
+        "node1이(가) 응답하지 않습니다.", "$ pcs status", "pcs failed.", "해결: 다시 실행하세요",
+        "Permission denied.",
+    ]  # fmt: skip
+
+
+def test_what_a_host_lacks_is_told_line_by_line() -> None:
+    error = HostLacks(
+        "The storage driver lio cannot run here.",
+        details="labctl is not root\nthe kernel has no target_core_mod",
+        mend="run ./lab or use sudo",
+    )
+    reword(error, "ko")
+    assert error.details.splitlines() == [LACKS["labctl is not root"], "커널에 target_core_mod 없음"]
+
+
+def test_a_program_is_one_word() -> None:
+    assert reworded("ko", "podman failed.") == "podman 실행에 실패했습니다."
+    said = "$ podman start node1\nexit code 1\nError: the start failed."
+    assert reworded("ko", said) == said
 
 
 def test_whoever_holds_the_lab_is_told_in_korean() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from labctl.lab.capture import BY_COURSE, BY_UP
+from labctl.words.engine_errors import EXPLAINED, SPOILT
 from labctl.words.lab import (
     AWAITED,
     DRIVERS,
@@ -21,13 +22,13 @@ from labctl.words.lab import (
     reason_in_words,
 )
 from labctl.words.lang import HANGUL
+from labctl.words.machines import EMULATED, FORMS, GROUND, RELAYED, TRIALS, UNFIT
 
 LABCTL = Path(__file__).parents[2] / "labctl"
 # Who speaks while `up`, `down`, `snapshot` and the course are at work.
 SPEAKERS = [
     *(LABCTL / "lab").glob("*.py"),
-    *(LABCTL / f"image/{name}.py" for name in ("base", "build", "store", "vm")),
-    LABCTL / "vm/accel.py",
+    *(path for folder in ("image", "vm", "engine", "bubble") for path in (LABCTL / folder).glob("*.py")),
     LABCTL / "host/packages.py",
 ]
 
@@ -97,8 +98,7 @@ def test_every_reason_has_korean() -> None:
 
 
 def test_nothing_in_the_table_is_said_no_more() -> None:
-    # "Guests are …" is said as the reason that labctl.vm.accel found.
-    said = {re.sub(r"[{}\s()]", "", bare(line)) for line in LINES if not line.startswith("Guests are")}
+    said = {re.sub(r"[{}\s()]", "", bare(line)) for line in LINES}
     assert said == {re.sub(r"[{}\s()]", "", line) for line in SAID}
 
 
@@ -126,13 +126,11 @@ def sentences(path: Path) -> set[str]:
 
 
 def test_what_is_waited_for_has_korean() -> None:
-    modules = [
-        f"{folder}/{path.stem}" for folder in ("lab", "course") for path in (LABCTL / folder).glob("*.py")
-    ]
+    modules = [path for path in LABCTL.rglob("*.py") if "innode" not in path.parts]
     waits = {
         text
-        for name in (*modules, "bubble/start", "image/store")
-        for call in calls(LABCTL / f"{name}.py")
+        for path in modules
+        for call in calls(path)
         if name_of(call) == "wait_until" and (text := text_of(call.args[0]))
     }
     # Nobody hears of these: the caller says something else, or goes on.
@@ -142,7 +140,15 @@ def test_what_is_waited_for_has_korean() -> None:
         "the others to notice that {} is off",
         "{} to be removed",
         "the cgroups of lab {} to empty",
+        "the lab's processes to stop",
+        "{} to shut down",
+        "{} to stop",
+        "the guest",
+        "the guest's end",
+        "QEMU's end",
+        "the image's preparation",
     }
+    assert unheard <= waits
     assert {bare(line) for line in AWAITED} == waits - unheard
 
 
@@ -157,6 +163,63 @@ def test_what_a_driver_was_chosen_for_has_korean() -> None:
     assert chosen <= {bare(line) for line in DRIVERS}
     why = "the kernel's own cannot be had: the kernel has no x; the host has no iscsid"
     assert reason_in_words("ko", why) == "커널의 것을 쓸 수 없음: 커널에 x 없음; 호스트에 iscsid 없음"
+
+
+@pytest.mark.parametrize("table", [TRIALS, EMULATED, FORMS, UNFIT, EXPLAINED, SPOILT])
+def test_every_reason_of_machines_and_disks_is_said(table: dict[str, str]) -> None:
+    prepare = (LABCTL.parent / "images/vm/prepare/prepare").read_text(encoding="utf-8")
+    modules = ("vm/trial", "vm/elsewhere", "vm/accel", "image/cloud_file", "storage/disks")
+    guest = re.sub(r"\$({[^}]*}|\w+)", "{}", prepare).replace("{} {}}", "{}")
+    said = "\n".join([*strings(*modules, "storage/lio_session"), guest])
+    for english, korean in table.items():
+        # What a guest or a program said is put behind with a colon of its own; which program, stands apart.
+        line = bare(english).removesuffix(": {}").replace("compressed by {}", "compressed by xz")
+        assert line in said, english
+        assert HANGUL.search(korean)
+        assert set(re.findall(r"{(\w+)}", english)) == set(re.findall(r"{(\w+)}", korean)), english
+
+
+def test_every_reason_of_a_trial_and_of_a_driver_has_korean() -> None:
+    trials = {
+        text
+        for name in ("trial", "elsewhere")
+        for call in calls(LABCTL / f"vm/{name}.py")
+        if name_of(call) == "Trial" and len(call.args) == 2 and (text := text_of(call.args[1]))
+    }
+    assert trials <= {bare(line) for line in TRIALS}
+    lacks = {
+        text
+        for call in calls(LABCTL / "storage/lio_host.py")
+        if name_of(call) == "Lack" and (text := text_of(call.args[0]))
+    }
+    assert lacks <= {bare(line) for line in LACKS}
+
+
+@pytest.mark.parametrize("english", [*GROUND, *RELAYED])
+def test_what_machines_run_on_and_get_is_told(english: str) -> None:
+    values = {name: f"<{name}>" for name in re.findall(r"{(\w+)}", english)}
+    korean = {**GROUND, **RELAYED}[english]
+    assert in_words("ko", english.format(**values)) == korean.format(**values)
+    assert in_words("en", english) == english
+    assert HANGUL.search(korean)
+
+
+def test_why_machines_are_emulated_is_told_whole() -> None:
+    hung = "a guest had not booted after 15 s; its last words: [    0.1] a; b"
+    told = in_words(
+        "ko",
+        "Guests are emulated, which is slow (a small one takes 7.0 s to begin):"
+        f" /dev/kvm does not work here: {hung}.",
+    )
+    assert told.endswith("15초 안에 부팅하지 못함. 마지막 출력: [    0.1] a; b.")
+
+
+def test_an_error_within_a_line_is_told_with_what_a_program_said_as_it_is() -> None:
+    said = "libvirt does not wake node1. internal error: x failed."
+    assert in_words("ko", f"they cannot, so they boot: {said}") == (
+        "계속할 수 없어 부팅합니다: libvirt가 node1을(를) 깨우지 못했습니다. internal error: x failed."
+    )
+    assert in_words("ko", "it is not kept anew: no such thing") == "새로 보관하지 못했습니다: no such thing"
 
 
 def test_why_a_base_cannot_be_pulled_has_korean() -> None:

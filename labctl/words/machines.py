@@ -197,7 +197,17 @@ ERRORS: Final[dict[str, str]] = {
 }
 
 # What stopped one way to prepare an image, said in one line before the next is tried (labctl/lab/cloud.py).
+_ALONE: Final = (
+    "QEMU did not run the image ({kind}).",
+    "No guest begins to run on /dev/kvm within {seconds} s.",
+    "This host has no QEMU.",
+    "{path} starts by EFI only, or is made for another processor; labctl starts x86_64 images by BIOS.",
+)
 RELAYED: Final[dict[str, str]] = {
-    "QEMU did not run the image ({kind}).": "QEMU가 이미지를 실행하지 못했습니다({kind}).",
+    **{line: ERRORS[line] for line in _ALONE},
+    "The disk of the virtual machines needs {needed} GiB free below {folder}. {free} GiB are free.": (
+        "가상 머신의 디스크를 만들려면 {folder} 아래에 {needed} GiB의 공간이 필요한데"
+        " 남은 공간은 {free} GiB입니다."
+    ),
     "QEMU did not run the image ({kind}). {said}": "QEMU가 이미지를 실행하지 못했습니다({kind}). {said}",
 }

@@ -214,6 +214,19 @@ def test_why_machines_are_emulated_is_told_whole() -> None:
     assert told.endswith("15초 안에 부팅하지 못함. 마지막 출력: [    0.1] a; b.")
 
 
+def test_what_stopped_one_way_to_prepare_an_image_is_told() -> None:
+    hosts = {
+        text
+        for name in ("vm/first_boot", "vm/trial", "image/cloud_file", "image/vm")
+        for call in calls(LABCTL / f"{name}.py")
+        if name_of(call) == "HostLacks" and (text := text_of(call.args[0]))
+    }
+    relayed = {bare(line) for line in RELAYED}
+    unmet = {text for text in hosts if not any(line.startswith(text) for line in relayed)}
+    # Known before an image is looked at, or of the other disk.
+    assert unmet == {"The program mke2fs is not installed."}
+
+
 def test_an_error_within_a_line_is_told_with_what_a_program_said_as_it_is() -> None:
     said = "libvirt does not wake node1. internal error: x failed."
     assert in_words("ko", f"they cannot, so they boot: {said}") == (

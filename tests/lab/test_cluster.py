@@ -94,14 +94,37 @@ def test_ssh_with_the_password_between_nodes(calm: Driver) -> None:
 @pytest.mark.parametrize("unit", ["pcsd", "pcsd-ruby"])
 def test_what_came_second_while_it_started_is_as_any_other(calm: Driver, unit: str) -> None:
     """Or pcs, which waits for pcsd, would starve beside a busy lab."""
+    starter = "sh /usr/lib/labctl/second "
+    wait_until(
+        "nothing to be left of who started it",
+        lambda: starter not in calm.on("node1", "ps", "-e", "-o", "args=").stdout,
+        timeout=60.0,
+    )
     told = calm.on("node1", "systemctl", "show", "--property=Nice,MainPID", unit).stdout
     nice, main = (told.partition(f"{name}=")[2].split()[0] for name in ("Nice", "MainPID"))
-    assert nice == "5", "it does not come second while it starts"
+    assert nice == "19", "it does not come second while it starts"
     shown = calm.on("node1", "ps", "-L", "-o", "ni=", "-p", main, "--ppid", main).stdout.split()
     assert shown
     assert set(shown) == {"0"}
     group = calm.on("node1", "sh", "-c", f"cat /proc/{main}/autogroup 2>/dev/null || echo nice 0").stdout
     assert group.split()[-2:] == ["nice", "0"]
+
+
+def test_what_comes_second_does_so_for_some_seconds_only(calm: Driver) -> None:
+    """Whether it has started by then or not: this program never says so."""
+    unit = "comes-second.service"
+    begin = ("systemd-run", "--quiet", "--collect", "--unit", unit, "--property=Nice=19")
+    calm.on("node1", *begin, "/usr/lib/labctl/second", "1", "sleep", "600")
+    try:
+        main = calm.on("node1", "systemctl", "show", "--value", "--property=MainPID", unit).stdout.strip()
+        look = f"ps -o ni= -p {main}; grep -o 'nice .*' /proc/{main}/autogroup 2>/dev/null || echo nice 0"
+        wait_until(
+            "it to be as any other",
+            lambda: calm.on("node1", "sh", "-c", look).stdout.split() == ["0", "nice", "0"],
+            timeout=PATIENCE,
+        )
+    finally:
+        calm.on("node1", "systemctl", "stop", unit)
 
 
 def test_pcsd_answers_on_the_host_over_tls(calm: Driver) -> None:

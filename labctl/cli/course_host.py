@@ -55,11 +55,13 @@ class LabHost:
 
     # What only a start needs is loaded for one: `check` is as quick as its imports are few.
 
-    def go_to(self, start: str) -> None:
+    def go_to(self, start: str, *, fencing: bool = True) -> None:
         from labctl.lab import starts
         from labctl.lab.up import Progress
 
-        starts.go_to(self._places, start, Progress(say=self._say), patience=self._patience)
+        starts.go_to(
+            self._places, start, Progress(say=self._say), fencing=fencing, patience=self._patience
+        )
 
     def keep(self, name: str, note: str) -> None:
         from labctl.lab import capture

@@ -44,8 +44,9 @@ FORMED = r"""
   seen=$(crm_mon --output-as=xml 2>/dev/null)
   printf '%s\n' "$seen" | grep -q 'with_quorum="true"' &&
     ! printf '%s\n' "$seen" | grep '<node ' | grep -qE '(online="false"|pending="true"|unclean="true")' &&
-    ! printf '%s\n' "$seen" | grep 'agent="stonith:' | grep -qE '(role="Stopped"|pending=")' && break
+    FENCING && break
 """
+FENCING = r"""! printf '%s\n' "$seen" | grep 'agent="stonith:' | grep -qE '(role="Stopped"|pending=")'"""
 
 # One shell for everything: the units' states, what is still being started, corosync.conf, crm_mon's XML.
 ASK = """
@@ -121,9 +122,9 @@ def until_booted(pace: float) -> str:
     return _until(BOOTED.replace("LATE", "|".join(sorted(LATE))), pace)
 
 
-def until_formed(pace: float) -> str:
-    """For ask(): first wait, for seconds, until there is quorum, and every member and fence device."""
-    return _until(FORMED, pace)
+def until_formed(pace: float, *, fencing: bool = True) -> str:
+    """For ask(): first wait, for seconds, until quorum, every member, and (fencing) every fence device."""
+    return _until(FORMED.replace("FENCING", FENCING if fencing else "true"), pace)
 
 
 def _until(look: str, pace: float) -> str:

@@ -33,10 +33,10 @@ class Host(Protocol):
         """Run labctl with these words for this lab. Never raises for a non-zero exit."""
         ...
 
-    def go_to(self, start: str) -> None:
+    def go_to(self, start: str, *, fencing: bool = True) -> None:
         """Bring the lab to a state that `up` makes; the first time it is made and kept.
 
-        pcsd may still be starting then. Raises LabError.
+        pcsd may still be starting then, and without `fencing` the fence devices, too. Raises LabError.
         """
         ...
 

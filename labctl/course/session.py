@@ -112,7 +112,9 @@ def begin(
             say(place.say("first-time"))
         untouched = known.at == exercise.start and not known.active and not anew
         if not untouched or not at_rest(place, known.rest):
-            place.host.go_to(exercise.start)
+            # What changes the cluster and then lets it settle need not wait for the fence devices before.
+            settles = any(step.settle for step in exercise.prepare)
+            place.host.go_to(exercise.start, fencing=not settles)
             place.moved()
         _prepare(place, exercise, say)
         if kept:

@@ -43,7 +43,7 @@ class Context:
     """What actions need beside the plan.
 
     images: the shared image store's graph root.  driver: None for a lab without storage.
-    ground: what its virtual machines are made of, None without any.  pcsd: wait for it, too.
+    ground: what its virtual machines are made of, None without any.  pcsd, fencing: wait for it, too.
     """
 
     lab: Lab
@@ -57,6 +57,7 @@ class Context:
     until: Until
     ground: Ground | None = None
     pcsd: bool = True
+    fencing: bool = True
 
     def image_of(self, mode: str) -> str:
         """The id of what a machine of this mode is made from."""

@@ -25,6 +25,7 @@ class Request:
     mode: container or vm, for every node.  label: take a snapshot of a lab that was made from nothing.
     vm_image: a distribution's cloud image to make the machines of.  libvirt_uri: another libvirtd for them.
     pcsd: wait until pcsd answers, too; it starts last, and the cluster does without it.
+    fencing: wait until the fence devices run, too; who changes the cluster at once waits after it.
     """
 
     lab: str
@@ -41,6 +42,7 @@ class Request:
     dry_run: bool = False
     label: bool = True
     pcsd: bool = True
+    fencing: bool = True
     patience: float = 0.0
 
 

@@ -57,12 +57,13 @@ def restore(
     *,
     give_way: bool = False,
     pcsd: bool = True,
+    fencing: bool = True,
     patience: float = 0.0,
 ) -> Restored:
     """Make the lab what it was when the snapshot was taken, and start it. The state of today is lost.
 
     give_way: where there is no room for the copy beside the state of today, that goes first.
-    pcsd: wait until it answers, too.
+    pcsd, fencing: wait until it answers, until the fence devices run, too.
     Whatever state the lab is in, and whether it runs. Raises UsageError, BadFile, HostLacks, Busy, and
     then the lab is untouched; and what bring_up() raises.
     """
@@ -79,7 +80,7 @@ def restore(
             freeze.thaw_if_left(places)
             put(places, chosen.names, name)
         woken = snapshot.folder(places, name) / memory.MEMORY if chosen.memory else None
-        request = Request(lab=places.lab, until=Until(known.until), pcsd=pcsd)
+        request = Request(lab=places.lab, until=Until(known.until), pcsd=pcsd, fencing=fencing)
         bring_up_held(request, progress, memory_in=woken)
         quorate = chosen.quorate  # beyond "nodes", `up` has waited for it
         if quorate and known.until == Until.NODES:

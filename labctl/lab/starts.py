@@ -29,16 +29,18 @@ def label(start: str) -> str:
     return LABELS[STARTS[start]]
 
 
-def go_to(places: LabPlaces, start: str, progress: Progress, *, patience: float = 0.0) -> bool:
+def go_to(
+    places: LabPlaces, start: str, progress: Progress, *, fencing: bool = True, patience: float = 0.0
+) -> bool:
     """Bring the lab to a start, whatever state it is in; what it is now is lost. True when it was made anew.
 
-    Where it is restored, pcsd may still be starting.
+    Where it is restored, pcsd may still be starting, and without `fencing` the fence devices, too.
     Raises UsageError, BadFile, HostLacks, Busy, and what bring_up() raises.
     """
     name = label(start)
     if name in snapshot.names(places):
         try:
-            restore(places, name, progress, give_way=True, pcsd=False, patience=patience)
+            restore(places, name, progress, give_way=True, pcsd=False, fencing=fencing, patience=patience)
             _keep_with_pcsd(places, name, progress, patience)
             return False
         except (BadFile, UsageError) as error:  # damaged, or the lab's description has changed since

@@ -149,6 +149,7 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
         until=request.until,
         ground=ground,
         pcsd=request.pcsd,
+        fencing=request.fencing,
     )
     if made_before:
         machines.require_memory(
@@ -260,7 +261,10 @@ def _wait_for(context: apply.Context, actions: list[Action], progress: Progress)
         more = plan(context.lab, again, until)
         _apply(more, context, again)
     with progress.during("cluster"):
-        progress.say("waiting for the cluster: members, quorum, DC, fencing")
+        if context.fencing:
+            progress.say("waiting for the cluster: members, quorum, DC, fencing")
+        else:
+            progress.say("waiting for the cluster: members, quorum, DC")
         waits.await_cluster(context)
         waits.await_pcsd(context)
     if until.with_storage and context.driver:

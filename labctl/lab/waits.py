@@ -98,7 +98,7 @@ def last_words(engine: Engine, name: str) -> str:
 
 
 def await_cluster(context: Context) -> None:
-    """Wait until every configured node is online, there is a DC, quorum, and all fence devices run.
+    """Wait for every configured node to be online, a DC, quorum, and (context.fencing) for all fence devices.
 
     Asks one node at a time: the first that knows.
     """
@@ -121,7 +121,8 @@ def await_cluster(context: Context) -> None:
         nonlocal last
         check_machines()
         for node in context.lab.nodes:
-            member = state.ask(context.engine.node(node.name), state.until_formed(context.pace))
+            wait = state.until_formed(context.pace, fencing=context.fencing)
+            member = state.ask(context.engine.node(node.name), wait)
             if not member.view:
                 continue
             view = member.view
@@ -132,7 +133,7 @@ def await_cluster(context: Context) -> None:
                 f"not online: {', '.join(missing) or 'none'}, "
                 f"fence devices not started: {', '.join(stopped) or 'none'}"
             )
-            if view.dc and view.quorate and not missing and not stopped:
+            if view.dc and view.quorate and not missing and not (context.fencing and stopped):
                 return True
         return False
 

@@ -33,6 +33,7 @@ LINES: Final[dict[str, str]] = {
     "waiting for the cluster: members, quorum, DC, fencing": (
         "클러스터를 기다리는 중입니다: 구성원, 쿼럼, DC, 펜싱"
     ),
+    "waiting for the cluster: members, quorum, DC": "클러스터를 기다리는 중입니다: 구성원, 쿼럼, DC",
     "waiting for the shared disks": "공유 디스크를 기다리는 중입니다",
     "waiting for pcsd, once; then this start is kept with it": (
         "pcsd를 한 번 기다리는 중입니다. 이후에는 pcsd까지 포함된 시작 상태를 씁니다"

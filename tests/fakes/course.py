@@ -32,8 +32,8 @@ class FakeHost:
         self.calls.append(tuple(words))
         return Result(tuple(words), 0, "", "")
 
-    def go_to(self, start: str) -> None:
-        self.calls.append(("go_to", start))
+    def go_to(self, start: str, *, fencing: bool = True) -> None:
+        self.calls.append(("go_to", start) if fencing else ("go_to", start, "fencing later"))
 
     def keep(self, name: str, note: str) -> None:
         self.calls.append(("keep", name))

@@ -97,5 +97,13 @@ def test_the_wait_in_the_node_ends_when_the_cluster_has_formed(tmp_path: Path, n
         assert (looks(tmp_path, until_formed(SECOND), crm_mon=crm_mon, systemctl="exit 0") > 1) is often
 
 
+def test_the_fence_devices_may_come_later(tmp_path: Path) -> None:
+    crm_mon = f"cat <<'X'\n{XML.format(role='Stopped', more='')}\nX"
+    at_once = until_formed(SECOND, fencing=False)
+    assert looks(tmp_path, at_once, crm_mon=crm_mon, systemctl="exit 0") == 1
+    offline = crm_mon.replace('online="true"', 'online="false"')
+    assert looks(tmp_path, at_once, crm_mon=offline, systemctl="exit 0") > 1
+
+
 def test_without_pacemaker_nothing_is_waited_for(tmp_path: Path) -> None:
     assert looks(tmp_path, until_formed(SECOND), crm_mon="exit 1", systemctl="exit 3") == 0

@@ -343,6 +343,13 @@ def test_begin_prepares_and_remembers(here: Place, engine: FakeEngine, places: L
     assert known.of("day1/small").started
 
 
+def test_a_preparation_that_settles_begins_before_the_fence_devices_run(
+    here: Place, host: FakeHost, places: LabPlaces
+) -> None:
+    session.begin(here, places, made(prepare=[{"on": ["node1"], "run": "prepare it", "settle": True}]))
+    assert host.calls[-1] == ("go_to", "nodes", "fencing later")
+
+
 def test_a_start_worth_keeping_is_restored_the_next_time(
     here: Place, host: FakeHost, places: LabPlaces
 ) -> None:

@@ -59,9 +59,7 @@ class LabHost:
         from labctl.lab import starts
         from labctl.lab.up import Progress
 
-        starts.go_to(
-            self._places, start, Progress(say=self._say), fencing=fencing, patience=self._patience
-        )
+        starts.go_to(self._places, start, Progress(say=self._say), fencing=fencing, patience=self._patience)
 
     def keep(self, name: str, note: str) -> None:
         from labctl.lab import capture

@@ -46,7 +46,8 @@ FORMED = r"""
     ! printf '%s\n' "$seen" | grep '<node ' | grep -qE '(online="false"|pending="true"|unclean="true")' &&
     FENCING && break
 """
-FENCING = r"""! printf '%s\n' "$seen" | grep 'agent="stonith:' | grep -qE '(role="Stopped"|pending=")'"""
+# What runs may still be in its first monitor: pending="Monitoring".
+FENCING = r"""! printf '%s\n' "$seen" | grep 'agent="stonith:' | grep -qE '(role="Stopped"|pending="[^M])'"""
 
 # One shell for everything: the units' states, what is still being started, corosync.conf, crm_mon's XML.
 ASK = """
@@ -65,7 +66,6 @@ exit 0
 class ClusterView:
     """The cluster as one node sees it; names are the nodes' host names.
 
-    settled: no transition runs and nothing is starting or stopping.
     fencing: device id → state ("Started", "Stopped", …).
     """
 
@@ -186,7 +186,8 @@ def parse_view(xml: str) -> ClusterView | None:
         unclean=having("unclean"),
         fencing={
             resource.get("id", ""): "Started"
-            if resource.get("role") == "Started" and not resource.get("pending")
+            # It runs before its first monitor has ended.
+            if resource.get("role") == "Started" and resource.get("pending") in (None, "Monitoring")
             else "Stopped"
             for resource in root.iter("resource")
             if resource.get("resource_agent", "").startswith("stonith:")

@@ -22,6 +22,7 @@ XML = """\
     [
         ("Started", "", {"fence-node1": "Started"}),
         ("Started", ' pending="Starting"', {"fence-node1": "Stopped"}),
+        ("Started", ' pending="Monitoring"', {"fence-node1": "Started"}),
         ("Stopped", "", {"fence-node1": "Stopped"}),
         ("Stopped", ' target_role="Stopped"', {}),
     ],
@@ -92,7 +93,8 @@ def test_the_wait_in_the_node_ends_when_only_pcsd_is_left_to_start(tmp_path: Pat
     ids=["no quorum", "offline", "unclean", "no fencing", "fencing starts"],
 )
 def test_the_wait_in_the_node_ends_when_the_cluster_has_formed(tmp_path: Path, not_yet: str) -> None:
-    for xml, often in ((XML.format(role="Started", more=""), False), (not_yet, True)):
+    formed = [XML.format(role="Started", more=more) for more in ("", ' pending="Monitoring"')]
+    for xml, often in [*((xml, False) for xml in formed), (not_yet, True)]:
         crm_mon = f"cat <<'X'\n{xml}\nX"
         assert (looks(tmp_path, until_formed(SECOND), crm_mon=crm_mon, systemctl="exit 0") > 1) is often
 

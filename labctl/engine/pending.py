@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import posixpath
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from labctl.engine.base import File
 from labctl.engine.podman_api import pack
 
 NAME = "files.tar"
+LINKS = 8  # that are followed one after another
 
 
 def add(disk: Path, files: Sequence[File]) -> None:
@@ -36,13 +38,23 @@ def add(disk: Path, files: Sequence[File]) -> None:
 
 
 def find(disk: Path, path: str) -> bytes | None:
-    """The newest content of a file on the disk; None when it is not there."""
-    for content in reversed(list(_archives(disk))):
-        with tarfile.open(fileobj=io.BytesIO(content)) as inner, contextlib.suppress(KeyError):
-            found = inner.extractfile(path.lstrip("/"))
-            if found is not None:
-                return found.read()
+    """The newest content of a file on the disk, links followed; None when it is not there, or no file."""
+    archives = list(_archives(disk))
+    for _ in range(LINKS):
+        entry, content = _newest(archives, path)
+        if entry is None or not entry.issym():
+            return content
+        path = posixpath.normpath(posixpath.join("/", posixpath.dirname(path), entry.linkname))
     return None
+
+
+def _newest(archives: Sequence[bytes], path: str) -> tuple[tarfile.TarInfo | None, bytes | None]:
+    for archive in reversed(archives):
+        with tarfile.open(fileobj=io.BytesIO(archive)) as inner, contextlib.suppress(KeyError):
+            entry = inner.getmember(path.lstrip("/"))
+            content = inner.extractfile(entry) if entry.isfile() else None
+            return entry, content.read() if content else None
+    return None, None
 
 
 def _archives(disk: Path) -> Iterator[bytes]:

@@ -46,8 +46,19 @@ class Bench:
         if name not in self.engine.observe():
             self.make(name)
         self.engine.start(name)
+        self.answers(name)
+
+    def answers(self, name: str) -> None:
+        """Wait until a machine that was started runs commands; a virtual one boots first."""
         node = self.engine.node(name)
-        wait_until(f"{name} to answer", lambda: node.run(["true"], timeout=10).ok, timeout=PATIENCE)
+
+        def answers() -> bool:
+            try:
+                return node.run(["true"], timeout=10).ok
+            except ActionFailed:
+                return False
+
+        wait_until(f"{name} to answer", answers, timeout=PATIENCE)
 
     def state(self, name: str = "node1") -> State:
         machine = self.engine.observe().get(name)
@@ -297,6 +308,7 @@ def test_an_appliance_is_no_node_and_obeys_like_one(bench: Bench) -> None:
     bench.engine.start("target")
     assert bench.engine.appliances()["target"].state is State.ON
     assert bench.engine.is_on("target")
+    bench.answers("target")
     assert bench.engine.node("target").get(MARKER.path) == MARKER.content
     bench.engine.stop("target", timeout=10)
     assert bench.engine.appliances()["target"].state is State.OFF

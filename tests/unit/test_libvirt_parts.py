@@ -117,6 +117,15 @@ def test_files_for_a_machine_that_is_off_add_up_and_the_newest_counts(tmp_path: 
     assert disk.stat().st_size % 512 == 0  # a disk has whole sectors
 
 
+def test_a_link_for_a_machine_that_is_off_is_followed(tmp_path: Path) -> None:
+    disk = tmp_path / pending.NAME
+    pending.add(disk, [File("/etc/a", b"one"), File("/etc/round", b"", link_to="round")])
+    pending.add(disk, [File("/srv/far", b"", link_to="/etc/a"), File("/etc/near", b"", link_to="../srv/far")])
+    for path in ("/srv/far", "/etc/near"):
+        assert pending.find(disk, path) == b"one"
+    assert pending.find(disk, "/etc/round") is None
+
+
 class Agent:
     """Plays the guest agent: a command that ends after so many questions."""
 

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from labctl.bubble import loops
 from labctl.bubble.settings import Settings
-from labctl.errors import ActionFailed, HostLacks
+from labctl.errors import ActionFailed, HostLacks, TimedOut
 from labctl.places import LabPlaces
 from labctl.run import spawn
 from labctl.wait import wait_until
@@ -107,8 +108,8 @@ def start(places: LabPlaces, settings: Settings, *, timeout: float = 20.0) -> Bu
     def answer() -> dict[str, object]:
         if places.ready.exists():
             told: dict[str, object] = json.loads(places.ready.read_text())
-            sockets = [places.socket, *([places.libvirt_socket] if settings.libvirtd else [])]
-            if "error" in told or all(socket.exists() for socket in sockets):
+            there = not settings.libvirtd or places.libvirt_socket.exists()
+            if "error" in told or (there and _accepts(places.socket)):
                 return told
         if process.poll() is not None:
             return {"error": log_file.read_text()[-2000:].strip() or "it ended at once"}
@@ -130,6 +131,25 @@ def start(places: LabPlaces, settings: Settings, *, timeout: float = 20.0) -> Bu
         raise ActionFailed("The lab ended while it started.", details=log_file.read_text()[-2000:])
     _leave_session(bubble)
     return bubble
+
+
+def await_podman(places: LabPlaces, timeout: float = 10.0) -> None:
+    """Wait until the podman of a bubble that runs takes calls: a labctl that was killed leaves it starting.
+
+    It is no error when it does not; the first call tells then.
+    """
+    with contextlib.suppress(TimedOut):
+        wait_until("the lab's podman", lambda: _accepts(places.socket), timeout=timeout, every=0.01)
+
+
+def _accepts(path: Path) -> bool:
+    """Whether somebody listens at this unix socket; it is there a moment before."""
+    with socket.socket(socket.AF_UNIX) as caller:
+        try:
+            caller.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _leave_session(bubble: Bubble) -> None:

@@ -205,6 +205,8 @@ def _carry_out(context: apply.Context, progress: Progress, memory_in: Path | Non
             done.append(start)
             if memory_in is not None:
                 memory.wake(context.engine, memory_in, progress.say)
+    else:
+        bubble.await_podman(places)
     seen: Observed | None = None
     try:
         for number in range(ROUNDS):

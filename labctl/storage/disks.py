@@ -41,9 +41,13 @@ def prepare(lab: Lab, places: LabPlaces, *, on_host: bool) -> None:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path, size in images.items():
             if not path.exists():
-                with path.open("xb") as image:
+                # At once or not at all: a short one would be taken for a disk that was damaged.
+                aside = path.with_name(f".{path.name}.new")
+                aside.unlink(missing_ok=True)  # of a labctl that was killed
+                with aside.open("xb") as image:
                     image.truncate(size)
-                path.chmod(0o600)
+                aside.chmod(0o600)
+                aside.replace(path)
         text = json.dumps(saveconfig.document(lab), indent=2) + "\n"
         write_whole(places.target / CONFIG_NAME, text, mode=0o600)
     except OSError as error:

@@ -234,8 +234,10 @@ def make_disks(document: dict[str, Any]) -> None:
         path = Path(entry["dev"])
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            with path.open("xb") as image:
+            aside = path.with_name(f".{path.name}.new")  # at once or not at all, as labctl.storage.disks
+            with aside.open("wb") as image:
                 image.truncate(entry["size"])
+            aside.replace(path)
 
 
 def cut(addresses: list[str]) -> int:

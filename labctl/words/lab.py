@@ -154,6 +154,7 @@ AWAITED: Final[dict[str, str]] = {
     "{node} to come back": "{node}의 복귀",
     "the cluster to form": "클러스터 구성",
     "the restored cluster to be quorate": "복원한 클러스터의 쿼럼",
+    "the lab's podman": "랩의 podman 응답",
     "the lab's podman and libvirt": "랩의 podman과 libvirt 응답",
     "the other build in {path}": "{path}에서 진행 중인 다른 이미지 만들기의 끝",
     "the lab's processes to end": "랩의 프로세스 종료",

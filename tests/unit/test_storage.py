@@ -104,6 +104,27 @@ def test_disks_are_made_sparse_private_and_in_their_size(lab: Lab, places: LabPl
     assert (places.target / "saveconfig.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_labctl_that_is_killed_leaves_a_disk_whole_or_none(
+    lab: Lab, places: LabPlaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A short one would be taken for a disk that was damaged, and never served."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    for step in ("chmod", "replace"):
+        with monkeypatch.context() as patched:
+            patched.setattr(Path, step, killed)
+            with pytest.raises(Killed):
+                disks.prepare(lab, places, on_host=True)
+    disks.prepare(lab, places, on_host=True)
+    assert disks.current(lab, places, on_host=True)
+    assert [each.name for each in places.disks.iterdir() if each.name.startswith(".")] == []
+
+
 def test_what_is_on_a_disk_stays(lab: Lab, places: LabPlaces) -> None:
     disks.prepare(lab, places, on_host=True)
     with (places.disks / "sdb.img").open("r+b") as image:

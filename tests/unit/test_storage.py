@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,12 +113,18 @@ def test_a_labctl_that_is_killed_leaves_a_disk_whole_or_none(
     class Killed(BaseException):
         pass
 
+    opened = Path.open
+
+    def killed_when_it_is_there(self: Path, *words: Any) -> None:
+        opened(self, *words).close()
+        raise Killed
+
     def killed(*_: object) -> None:
         raise Killed
 
-    for step in ("chmod", "replace"):
+    for step, death in (("open", killed_when_it_is_there), ("chmod", killed), ("replace", killed)):
         with monkeypatch.context() as patched:
-            patched.setattr(Path, step, killed)
+            patched.setattr(Path, step, death)
             with pytest.raises(Killed):
                 disks.prepare(lab, places, on_host=True)
     disks.prepare(lab, places, on_host=True)

@@ -19,7 +19,7 @@ packages+=,cloud-init,cloud-guest-utils,netplan.io,grub-common,grub-pc-bin
 # The host's own mirror and proxy, where it is of the same release.
 # shellcheck disable=SC2016  # apt replaces these
 sources=$(apt-get indextargets --format 'deb $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' \
-    | grep -E " $suite[^ ]* main\$" | sort -u || true)
+    | grep -E " ${suite}[^ ]* main\$" | sort -u || true)
 proxy=$(apt-config dump --format '%v%n' Acquire::http::Proxy)
 options=()
 [ -z "$proxy" ] || options+=("--aptopt=Acquire::http::Proxy \"$proxy\"")

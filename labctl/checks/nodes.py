@@ -42,7 +42,7 @@ def daemons(node: NodeSpec, facts: NodeFacts, *, cluster: bool) -> CheckResult:
             problems.append(f"{names[0]} is not installed")
         elif unit.active != "active":
             problems.append(f"{unit.name} should be active and is {unit.active}")
-        elif unit.enabled not in {"enabled", "enabled-runtime", "alias", "linked", "static", "generated"}:
+        elif unit.enabled not in {"enabled", "alias", "static", "generated"}:
             problems.append(f"{unit.name} runs, but is {unit.enabled or 'not enabled'} at boot")
         else:
             continue

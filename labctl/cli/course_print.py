@@ -149,7 +149,9 @@ def task(chosen: Exercise, lab: Lab, tongue: Lang, *, carry_on: bool) -> None:
     for link in chosen.links:
         console.line(f"  {say(tongue, 'manual')}: {link}")
     console.line("")
-    first = f"labctl {chosen.enter} {chosen.nodes[0]}{where}"
+    # Without ssh, a container is entered by the engine, and a machine by its console alone.
+    console_only = chosen.enter == "exec" and lab.node(chosen.nodes[0]).mode == "vm"
+    first = f"labctl {'console' if console_only else chosen.enter} {chosen.nodes[0]}{where}"
     words = {name: f"labctl {name}{where}" for name in ("check", "hint", "solve")}
     console.line(console.command(say(tongue, "how-to", ssh=first, **words)))
     if chosen.day in guide.days():

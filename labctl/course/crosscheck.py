@@ -8,7 +8,7 @@ from pathlib import Path
 
 from labctl.course import variables as variable
 from labctl.course.form import ALL, HOST, Exercise, Silent
-from labctl.course.kinds import Address, Again, Cib, Command, Links, UnitState
+from labctl.course.kinds import Address, Again, Cib, Cluster, Command, Links, UnitState
 from labctl.course.text import Text
 from labctl.lab.model import nearest
 from labctl.lab.sections import MAX_NODES
@@ -128,7 +128,7 @@ def _filled(exercise: Exercise) -> Iterator[tuple[tuple[str | int, ...], str]]:
     for number, check in enumerate(exercise.checks):
         for key in ("run", "undo", "xpath", "equals", "contains", "lacks", "matches", "name"):
             text = getattr(check, key, None)
-            if isinstance(check, Again | Cib | Command) and isinstance(text, str):
+            if isinstance(check, Again | Cib | Cluster | Command) and isinstance(text, str):
                 yield ("checks", number, key), text
         yield ("checks", number, "look"), check.look
     for where, words in _texts(exercise):

@@ -14,7 +14,7 @@ from labctl.cluster.state import LATE
 from labctl.course.ask import ask
 from labctl.course.form import Exercise
 from labctl.course.judge import Scene, best, judge, result
-from labctl.course.kinds import Again, Asked, Check, Command, TimeSource, UnitState, asks_pcsd
+from labctl.course.kinds import Again, Asked, Check, Cluster, Command, TimeSource, UnitState, asks_pcsd
 from labctl.course.place import Place
 from labctl.errors import LabError, TimedOut
 from labctl.probe.facts import Facts, NodeFacts
@@ -107,6 +107,8 @@ def _one(place: Place, scene: Scene, check: Check, known: list[CheckResult]) -> 
         return [skipped(check.id, None, place.say("requires", names=", ".join(missing)))]
     if isinstance(check, Asked):
         return ask(place, scene, check)
+    if isinstance(check, Cluster) and check.name is not None:
+        check = check.model_copy(update={"name": place.fill(check.name, shell=False)})
     return [] if isinstance(check, Again) else judge(scene, check)
 
 
@@ -189,7 +191,7 @@ def unsettled(scene: Scene, wrong: Sequence[Check]) -> str:
     if any(_joining(scene, fact) for fact in known.values()):
         return scene.say("settle-cluster")
     servers = [check.server for check in wrong if isinstance(check, TimeSource)]
-    addresses = {str(leg.address) for name in servers for leg in scene.lab.node(name).interfaces}
+    addresses = {str(scene.lab.node(name).address(scene.lab.cluster.links[0])) for name in servers}
     for fact in known.values():
         daemon = fact.unit("chronyd", "chrony")
         # A source that it has not got will not come by waiting.

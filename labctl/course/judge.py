@@ -28,7 +28,8 @@ from labctl.words.phrases import say
 
 MOST_TOLD = 4
 SWITCHED_OFF = "it is switched off"  # as labctl.probe.gather says it
-ENABLED = frozenset({"enabled", "enabled-runtime", "alias", "linked", "static", "generated"})
+# systemctl(1): "enabled-runtime" and "linked" are not there after the next boot, or not started by it.
+ENABLED = frozenset({"enabled", "alias", "static", "generated"})
 
 
 @dataclass(frozen=True)
@@ -179,11 +180,11 @@ def _time(scene: Scene, check: TimeSource, facts: NodeFacts) -> Iterator[str]:
     if daemon is None or daemon.active != "active" or facts.tracking is None:
         yield scene.say("no-chrony")
         return
-    addresses = {str(leg.address) for leg in server.interfaces}
-    source = next((source for source in facts.sources if source.address in addresses), None)
+    # A time server answers in the cluster's network only (labctl.cluster.files.chrony_conf).
+    address = str(server.address(scene.lab.cluster.links[0]))
+    source = next((source for source in facts.sources if source.address == address), None)
     if source is None:
         found = ", ".join(other.address for other in facts.sources) or scene.say("nothing")
-        address = server.address(scene.lab.cluster.links[0])
         yield scene.say("no-source", server=server.hostname, address=address, found=found)
     elif source.state != "*":
         key = "no-answer-yet" if source.state == "?" else "not-selected"

@@ -139,8 +139,12 @@ def _prepare(place: Place, exercise: Exercise, say: Say) -> None:
 
 
 def wants_pcsd(exercise: Exercise) -> bool:
-    """Whether its learner will ask pcsd, which may still be starting when the exercise begins."""
-    return any(asks_pcsd(step.run) for step in exercise.solution)
+    """Whether its learner will ask pcsd, which may still be starting when the exercise begins.
+
+    Not where the preparation has ended pcsd: there it is the learner's to start.
+    """
+    ended = any("disable --now {unit.pcsd}" in step.run for step in exercise.prepare)
+    return not ended and any(asks_pcsd(step.run) for step in exercise.solution)
 
 
 def _on_the_way(places: LabPlaces) -> None:

@@ -104,6 +104,11 @@ WRONG: list[tuple[Any, Edit, str]] = [
         "chrony should be enabled for the next boot and is disabled",
     ),
     (
+        check("unit", units=["chrony"], enabled=True),
+        lambda own: replace(own, units={"chrony": Unit("chrony", "active", "", "enabled-runtime")}),
+        "chrony should be enabled for the next boot and is enabled-runtime",
+    ),
+    (
         check("unit", units=["firewalld"], active=True),
         lambda own: replace(own, units={"chrony": Unit("chrony", "active", "", "enabled")}),
         "firewalld is not installed",
@@ -117,6 +122,11 @@ WRONG: list[tuple[Any, Edit, str]] = [
         check("time", server="node4", on=["node2"]),
         lambda own: replace(own, sources=(TimeSource("192.0.2.1", "?", 0, 0),)),
         "no source node4.example.com (192.168.90.140); it has 192.0.2.1",
+    ),
+    (  # it serves the cluster's network only
+        check("time", server="node4", on=["node2"]),
+        lambda own: replace(own, sources=(TimeSource("192.168.122.140", "?", 0, 0),)),
+        "no source node4.example.com (192.168.90.140); it has 192.168.122.140",
     ),
     (
         check("time", server="node4", on=["node2"]),

@@ -10,7 +10,8 @@ import pytest
 
 from labctl.checks.result import failed, passed
 from labctl.cli import life
-from labctl.cli.course_print import everywhere, slide, with_lab
+from labctl.cli.course_host import variable_names
+from labctl.cli.course_print import everywhere, slide, task, with_lab
 from labctl.cli.course_results import farewell
 from labctl.cli.main import how_to_go_on, run
 from labctl.course import catalog, guide, progress
@@ -18,6 +19,7 @@ from labctl.course.place import Place
 from labctl.errors import BAD_FILE, FAILED, OK, USAGE
 from labctl.lab import record
 from labctl.lab.load import load_lab
+from labctl.lab.model import Mode
 from labctl.lab.plan import Until
 from labctl.places import LabPlaces, lab_places
 from tests.fakes.course import FakeHost
@@ -255,6 +257,24 @@ def test_a_command_in_a_text_names_the_lab() -> None:
     assert with_lab(text, "spike") == (
         "`labctl snapshot create x --lab spike` and `pcs status`; `labctl exec node1 --lab spike -- ls`"
     )
+
+
+@pytest.mark.parametrize(
+    ("id_", "mode", "entered"),
+    [
+        ("day1/network", "container", "labctl exec node1"),
+        ("day1/network", "vm", "labctl console node1"),
+        ("day1/time", "vm", "labctl ssh node1"),
+    ],
+)
+def test_a_task_names_the_way_in_that_works(
+    id_: str, mode: Mode, entered: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = load_lab("spike", environment={})
+    nodes = tuple(node.model_copy(update={"mode": mode}) for node in whole.nodes)
+    lab = whole.model_copy(update={"nodes": nodes, "family": "debian"})
+    task(catalog.load(variables=variable_names()).find(id_), lab, "en", carry_on=False)
+    assert f"{entered} --lab {lab.name}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -181,7 +181,7 @@ MISTAKES = [
     ("value", "start", [("start: nodes", "start: node")]),
     ("value", "links.0", [("https://www", "http://www")]),
     ("type", "nodes", [("nodes: [node1, node2, node3, node4]", "nodes: []")]),
-    ("reference", "near_miss.0.fails", [("fails: table", "fails: tabel")]),
+    ("reference", "near_miss.1.fails", [("fails: table", "fails: tabel")]),
     ("reference", "at_start.1", [("at_start: [hostname, table]", "at_start: [hostname, tables]")]),
     ("duplicate", "checks.1.id", [("- id: table", "- id: hostname")]),
     ("node", "solution.0.on", [("- on: node1\n    run: hostnamectl", "- on: node9\n    run: hostnamectl")]),

@@ -184,6 +184,16 @@ def test_points_and_findings_name_the_labs_own_values(here: Place, engine: FakeE
     assert found.message == f"of {LAB.cluster.name}: of {LAB.cluster.name}."
 
 
+@pytest.mark.parametrize(("name", "good"), [("{cluster.name}", True), ("other", False)])
+def test_the_clusters_name_may_be_the_labs_own(
+    here: Place, engine: FakeEngine, name: str, good: bool
+) -> None:
+    one = {**check("it", "cluster", members=list(ALL)), "name": name}
+    near = {"why": TEXT, "steps": [{"on": ["node1"], "run": "x"}], "fails": "it", "says": "x"}
+    [found] = grading.grade(here, made(checks=[one], at_start=["it"], near_miss=[near]))
+    assert found.failed is not good, found.message
+
+
 def test_a_silent_node_is_told_in_the_learners_language(here: Place, engine: FakeEngine) -> None:
     here.lang = "ko"
     engine.stop("node3", timeout=1)
@@ -541,6 +551,8 @@ def test_a_solution_waits_for_pcsd_where_it_asks_it(
     for keep in (False, True):
         exercise = made(solution=[{"on": ["node1"], "run": command, "why": TEXT}], keep=keep)
         assert session.wants_pcsd(exercise) == waits
+        off = [{"on": ["node1"], "run": "systemctl disable --now {unit.pcsd}"}]
+        assert not session.wants_pcsd(exercise.model_copy(update={"prepare": made(prepare=off).prepare}))
         engine.calls.clear()
         session.begin(here, places, exercise)
         assert asked_for_boot(engine) == keep, "what is kept is a start that has come to its end"

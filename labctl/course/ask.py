@@ -61,8 +61,9 @@ def _command(place: Place, scene: Scene, check: Command, node: str) -> list[str]
     except LabError as error:
         return [scene.say("silent", node=node, reason=reworded(scene.lang, error.message))]
     if told.rc in TIMEOUT_CODES and time.monotonic() - began >= check.timeout:
+        seconds = f"{check.timeout * scene.pace:.0f}"
         # It says nothing about the lab, whatever the check takes such an end for.
-        return [scene.say("too-late" if shown else "script-late", run=shown, seconds=f"{check.timeout:.0f}")]
+        return [scene.say("too-late" if shown else "script-late", run=shown, seconds=seconds)]
     if check.rc is not None and told.rc != check.rc:
         return [_found(place, check, shown, told.stderr.strip() or told.stdout, told.rc)]
     return (

@@ -16,6 +16,7 @@ from labctl.course.form import Exercise
 from labctl.course.judge import Scene, best, judge, result
 from labctl.course.kinds import Again, Asked, Check, Cluster, Command, TimeSource, UnitState, asks_pcsd
 from labctl.course.place import Place
+from labctl.engine.base import TIMEOUT_CODES
 from labctl.errors import LabError, TimedOut
 from labctl.probe.facts import Facts, NodeFacts
 from labctl.probe.gather import gather
@@ -259,6 +260,7 @@ def _disturb(place: Place, check: Again, node: str, say: Say) -> str:
     short = _short(command)
     point = check.point.of(place.lang)
     say(place.say("running", run=short, node=node) if short else place.say("proving", point=point))
+    began = time.monotonic()
     try:
         told = place.node(node).run(["bash", "-c", command], timeout=check.timeout, check=False)
     except LabError as error:
@@ -267,6 +269,9 @@ def _disturb(place: Place, check: Again, node: str, say: Say) -> str:
         if told.ok:
             return ""
         found = told.stderr.strip()[-300:]
+        if told.rc in TIMEOUT_CODES and time.monotonic() - began >= check.timeout:
+            late = place.say("proof-late", seconds=f"{check.timeout * place.engine.pace:.0f}")
+            found = f"{late}; {found}" if found else late
     if check.found is not None:
         said = check.found.of(place.lang)
         return f"{node}: {said} ({found})" if found else f"{node}: {said}"

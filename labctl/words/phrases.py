@@ -156,6 +156,10 @@ PHRASES: Final[dict[str, tuple[str, str]]] = {
         "{node} did not come back from its reboot: {found}",
         "{node}이(가) 재부팅 후 돌아오지 않았습니다: {found}",
     ),
+    "proof-late": (
+        "it did not end within {seconds} s and was cut off",
+        "{seconds}초 안에 끝나지 않아 중단했습니다",
+    ),
     "proof-failed": (
         "`{run}` could not be done on {node}: {found}",
         "{node}에서 `{run}`을(를) 실행할 수 없습니다: {found}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -175,6 +176,23 @@ def test_a_proof_that_ends_badly_is_told_in_its_own_words(
     assert "node2: It does not bear shaking" in results[-1].message
     assert ("(no way)" in results[-1].message) is bool(wrote)
     assert "shake it" not in results[-1].message
+
+
+def test_a_proof_that_is_cut_off_says_so(
+    here: Place, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, gone = time.monotonic, 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + gone)
+
+    def shake(*_: object) -> Result:
+        nonlocal gone
+        gone += 61.0
+        return Result((), 124, "", "")
+
+    proof = check("again", "again", run="shake it", on=["node2"], checks=["name"])
+    engine.script(["bash", "-c", "shake it"], shake, node="node2")
+    results = grading.grade(here, made(checks=[check("name", "hostname"), proof]))
+    assert "did not end within 60 s and was cut off" in results[-1].message
 
 
 def test_points_and_findings_name_the_labs_own_values(here: Place, engine: FakeEngine) -> None:

@@ -236,7 +236,8 @@ def _clashes(targets: list[WantedTarget]) -> Iterator[str]:
     for target in targets:
         for account in (*target.accounts, *([target.outgoing] if target.outgoing else [])):
             if known.setdefault(account.user, account.password) != account.password:
-                yield f"{target.iqn}: CHAP user {account.user} has two passwords; tgtd knows one per user"
+                way = "tgtd knows one per user; empty the other ACLs' first: set auth userid= password="
+                yield f"{target.iqn}: CHAP user {account.user} has two passwords; {way}"
 
 
 def fault(disk: Disk) -> str:

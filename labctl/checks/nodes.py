@@ -8,6 +8,9 @@ from labctl.probe.facts import Facts, NodeFacts, ProbeFailure, TimeSource
 
 NODE_DAEMONS = (("sshd", "ssh"), ("chronyd", "chrony"))
 CLUSTER_DAEMONS = (("corosync",), ("pacemaker",), ("pcsd",))
+# These come at a boot, by themselves or by what needs them (systemctl(1), is-enabled): "enabled-runtime" is
+# gone by then, and "linked" makes a unit known, no more.
+ENABLED = frozenset({"enabled", "alias", "static", "generated"})
 LEAST_ROOM = 512 * 1024 * 1024
 # Nodes and BMC logs are compared by the second, and TLS and tokens bear no more either.
 MOST_APART = 1.0
@@ -42,7 +45,7 @@ def daemons(node: NodeSpec, facts: NodeFacts, *, cluster: bool) -> CheckResult:
             problems.append(f"{names[0]} is not installed")
         elif unit.active != "active":
             problems.append(f"{unit.name} should be active and is {unit.active}")
-        elif unit.enabled not in {"enabled", "alias", "static", "generated"}:
+        elif unit.enabled not in ENABLED:
             problems.append(f"{unit.name} runs, but is {unit.enabled or 'not enabled'} at boot")
         else:
             continue

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from labctl.checks.cluster import views
+from labctl.checks.nodes import ENABLED
 from labctl.checks.result import CheckResult, Status
 from labctl.course.kinds import (
     Address,
@@ -28,8 +29,6 @@ from labctl.words.phrases import say
 
 MOST_TOLD = 4
 SWITCHED_OFF = "it is switched off"  # as labctl.probe.gather says it
-# systemctl(1): "enabled-runtime" and "linked" are not there after the next boot, or not started by it.
-ENABLED = frozenset({"enabled", "alias", "static", "generated"})
 
 
 @dataclass(frozen=True)

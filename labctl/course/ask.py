@@ -16,6 +16,7 @@ from labctl.course.knock import knock
 from labctl.course.place import Place
 from labctl.engine.base import TIMEOUT_CODES
 from labctl.errors import LabError
+from labctl.run import Result
 from labctl.words.errors import reworded
 
 ASK_SECONDS = 15.0
@@ -60,7 +61,7 @@ def _command(place: Place, scene: Scene, check: Command, node: str) -> list[str]
         told = place.node(node).run(["bash", "-c", command], timeout=check.timeout, check=False)
     except LabError as error:
         return [scene.say("silent", node=node, reason=reworded(scene.lang, error.message))]
-    if told.rc in TIMEOUT_CODES and time.monotonic() - began >= check.timeout:
+    if cut_off(told, time.monotonic() - began, check.timeout):
         seconds = f"{check.timeout * scene.pace:.0f}"
         # It says nothing about the lab, whatever the check takes such an end for.
         return [scene.say("too-late" if shown else "script-late", run=shown, seconds=seconds)]
@@ -69,6 +70,11 @@ def _command(place: Place, scene: Scene, check: Command, node: str) -> list[str]
     return (
         [_found(place, check, shown, told.stdout, None)] if any(_differs(place, check, told.stdout)) else []
     )
+
+
+def cut_off(told: Result, seconds: float, limit: float) -> bool:
+    """Whether a command ended because its time was over, and not by a timeout(1) of its own before that."""
+    return told.rc in TIMEOUT_CODES and seconds >= limit
 
 
 def _wanted(place: Place, check: Command) -> str:

@@ -11,12 +11,11 @@ from dataclasses import replace
 from labctl.checks.cluster import views
 from labctl.checks.result import CheckResult, Status, skipped
 from labctl.cluster.state import LATE
-from labctl.course.ask import ask
+from labctl.course.ask import ask, cut_off
 from labctl.course.form import Exercise
 from labctl.course.judge import Scene, best, judge, result
 from labctl.course.kinds import Again, Asked, Check, Cluster, Command, TimeSource, UnitState, asks_pcsd
 from labctl.course.place import Place
-from labctl.engine.base import TIMEOUT_CODES
 from labctl.errors import LabError, TimedOut
 from labctl.probe.facts import Facts, NodeFacts
 from labctl.probe.gather import gather
@@ -269,7 +268,7 @@ def _disturb(place: Place, check: Again, node: str, say: Say) -> str:
         if told.ok:
             return ""
         found = told.stderr.strip()[-300:]
-        if told.rc in TIMEOUT_CODES and time.monotonic() - began >= check.timeout:
+        if cut_off(told, time.monotonic() - began, check.timeout):
             late = place.say("proof-late", seconds=f"{check.timeout * place.engine.pace:.0f}")
             found = f"{late}; {found}" if found else late
     if check.found is not None:

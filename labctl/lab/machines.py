@@ -190,12 +190,12 @@ def fitted(lab: Lab, ground: Ground | None) -> Lab:
     if ground.pace <= EMULATED:
         return lab
     speed = Pace(ground.pace)
-    properties = {"stonith-timeout": f"{speed.stonith_seconds}s", **lab.cluster.properties}
+    paced = {"stonith-timeout": f"{speed.stonith_seconds}s", "load-threshold": speed.load_threshold}
     cluster = lab.cluster.model_copy(
         update={
             "token_ms": lab.cluster.token_ms or speed.token_ms,
             "op_timeout": lab.cluster.op_timeout or f"{speed.operation_seconds(MONITOR_SECONDS)}s",
-            "properties": properties,
+            "properties": {**paced, **lab.cluster.properties},
         }
     )
     # A look is a Python program and its ipmitool: seconds of an emulated processor, for every node's device.

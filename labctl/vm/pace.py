@@ -30,6 +30,10 @@ STONITH_SECONDS = 60
 STONITH_PER_FACTOR = 15
 STONITH_MAX = 600
 OPERATION_MAX = 900
+# Pacemaker's load-threshold is 80%, pacemaker-controld(7). With it a node of one processor is "high" from a
+# load average of 0.96 on, and while any node is, the whole cluster runs half as many actions at once as it
+# has nodes (controld_throttle.c).
+LOAD_PERCENT = 80
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,14 @@ class Pace:
         """Pacemaker's stonith-timeout: its default 60 at factor 1."""
         grown = STONITH_SECONDS + STONITH_PER_FACTOR * (self.factor - 1)
         return _longer(STONITH_SECONDS, grown, STONITH_MAX)
+
+    @property
+    def load_threshold(self) -> str:
+        """Pacemaker's load-threshold, in percent of a processor: its default 80% at factor 1.
+
+        An emulated node is never as idle as that, and waits for nothing by doing less at once.
+        """
+        return f"{round(LOAD_PERCENT * self.factor)}%"
 
     @property
     def token_ms(self) -> int | None:

@@ -96,19 +96,20 @@ def test_sizes_and_time_outs_follow_from_the_ground() -> None:
     assert [(node.memory_mib, node.cpus) for node in fitted.nodes] == [(1024, 1), (1024, 1)]
     assert fitted.cluster.token_ms == 10_000
     assert fitted.cluster.op_timeout == "200s"
-    assert fitted.cluster.properties["stonith-timeout"] == "200s"
+    assert fitted.cluster.properties == {"stonith-timeout": "200s", "load-threshold": "800%"}
     assert fitted.fencing.monitor == "600s"
 
 
 def test_what_the_labs_file_says_stays() -> None:
     lab = load_lab("x", nodes=2).with_mode("vm")
-    own = {"token_ms": 5000, "op_timeout": "7s", "properties": {"stonith-timeout": "9s"}}
+    properties = {"stonith-timeout": "9s", "load-threshold": "5%"}
+    own = {"token_ms": 5000, "op_timeout": "7s", "properties": properties}
     fencing = lab.fencing.model_copy(update={"monitor": "5min"})
     lab = lab.model_copy(update={"cluster": lab.cluster.model_copy(update=own), "fencing": fencing})
     cluster = machines.fitted(lab, GROUND).cluster
     assert machines.fitted(lab, GROUND).fencing == fencing
     assert (cluster.token_ms, cluster.op_timeout) == (5000, "7s")
-    assert cluster.properties == {"stonith-timeout": "9s"}
+    assert cluster.properties == properties
 
 
 def test_under_kvm_the_cluster_keeps_its_own_time_outs() -> None:

@@ -22,6 +22,7 @@ def test_a_good_laptop_keeps_every_default() -> None:
     assert quick == Pace(1.0)
     assert quick.token_ms is None
     assert quick.stonith_seconds == 60
+    assert quick.load_threshold == "80%"
     assert quick.operation_seconds(20) == 20
 
 
@@ -39,6 +40,7 @@ def test_what_was_worked_by_hand_under_emulation() -> None:
     assert slow.operation_seconds(20) == 200
     assert slow.operation_seconds(10) == 100
     assert 180 <= slow.stonith_seconds <= 200
+    assert slow.load_threshold == "800%"
 
 
 def test_guests_and_slowness_both_count() -> None:

@@ -177,7 +177,7 @@ def require_memory(lab: Lab, ground: Ground, engine: Engine, places: LabPlaces, 
 
 
 def fitted(lab: Lab, ground: Ground | None) -> Lab:
-    """The lab with the sizes and the cluster's time-outs that its virtual machines have."""
+    """The lab with its virtual machines' sizes, and its cluster's time-outs and load-threshold for them."""
     if ground is None:
         return lab
     nodes = tuple(

@@ -1,8 +1,9 @@
 """How much slower this lab is than one guest under KVM on an idle processor: one factor.
 
 Every time-out of VM mode, ours and the cluster's, is a KVM value made longer by this factor. Here it is
-chosen, and the cluster's time-outs follow from it; labctl's own waits multiply by it where they wait
-(Engine.pace). It is the trial guest's time against the reference's, times the guests per processor.
+chosen, and the cluster's time-outs and load-threshold follow from it; labctl's own waits multiply by it
+where they wait (Engine.pace). It is the trial guest's time against the reference's, times the guests per
+processor.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ class Pace:
 
     @property
     def load_threshold(self) -> str:
-        """Pacemaker's load-threshold, in percent of a processor: its default 80% at factor 1.
+        """Pacemaker's load-threshold, a percentage: its default 80% at factor 1.
 
-        An emulated node is never as idle as that, and waits for nothing by doing less at once.
+        The load average of an emulated node is above that with any work, so it tells of no overload.
         """
         return f"{round(LOAD_PERCENT * self.factor)}%"
 

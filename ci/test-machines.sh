@@ -9,5 +9,6 @@ mkdir -p reports
 
 LABCTL_TEST_MACHINES="${LABCTL_TEST_MACHINES:-1}" exec ./lab test \
     tests/lab/test_engine_contract.py tests/lab/test_course_machines.py tests/lab/test_vm.py tests/lab/test_mixed.py \
-    tests/lab/test_vm_image.py tests/lab/test_vm_boot.py tests/lab/test_libvirt_uri.py \
+    tests/lab/test_vm_image.py tests/lab/test_vm_boot.py \
+    tests/lab/test_libvirt_uri.py tests/lab/test_libvirt_remote.py \
     -k "libvirt or test_the_contract or test_vm or test_mixed" --junitxml=reports/machines.xml "$@"

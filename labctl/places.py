@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -105,10 +106,32 @@ class LabPlaces:
 
     @property
     def libvirt_uri(self) -> str:
-        """Where the libvirtd of the lab's machines answers (https://libvirt.org/uri.html)."""
+        """The libvirtd of the lab's machines, as the user named it (https://libvirt.org/uri.html)."""
         if self.in_bubble:
             return f"qemu+unix:///system?socket={self.libvirt_socket}"
-        return self.elsewhere.read_text().strip()
+        return self.elsewhere.read_text().splitlines()[0]
+
+    @property
+    def token(self) -> str:
+        """What tells this lab from all others at another host's libvirtd; "" when that is on this host."""
+        return "" if self.in_bubble else "".join(self.elsewhere.read_text().splitlines()[1:2])
+
+    @property
+    def owner(self) -> str:
+        """Whose the machines in another libvirtd are, as it stands in their metadata."""
+        return f"{self.root} {self.token}".strip()
+
+    @property
+    def remote(self) -> Path:
+        """This end of the connection to another host: its control socket, libvirtd's, the disks' (NBD)."""
+        return self.root / "remote"
+
+    @property
+    def libvirt_address(self) -> str:
+        """Where that libvirtd is reached: another host's is at the near end of our connection."""
+        if not self.token:
+            return self.libvirt_uri
+        return f"qemu+unix://{urlsplit(self.libvirt_uri).path}?socket={self.remote / 'libvirt-sock'}"
 
     @property
     def wires(self) -> Path:

@@ -16,10 +16,14 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from labctl.errors import CommandFailed, HostLacks, TimedOut
 
 log = logging.getLogger(__name__)
+
+Process = subprocess.Popen[str]
+"""What spawn() returns."""
 
 CLEAN_LOCALE = {"LC_ALL": "C.UTF-8", "LANGUAGE": "C"}
 
@@ -48,22 +52,25 @@ def run(
     *,
     timeout: float,
     check: bool = True,
-    stdin: str | None = None,
+    stdin: str | Path | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Result:
     """Run a command to its end and return what it left.
 
-    timeout: seconds; the whole process group is killed when it runs out.
+    timeout: seconds; the whole process group is killed when it runs out.  stdin: a text, or a file to read.
     Raises HostLacks when there is no such program, TimedOut at the deadline and
     CommandFailed for a non-zero exit unless check is False.
     """
     words = _words(argv)
     log.debug("run: %s", shlex.join(words))
-    process = _start(words, stdin=stdin is not None, env=env, cwd=cwd, pass_fds=pass_fds)
+    text = stdin if isinstance(stdin, str) else None
+    with stdin.open("rb") if isinstance(stdin, Path) else contextlib.nullcontext() as file:
+        source = file or (subprocess.PIPE if text is not None else subprocess.DEVNULL)
+        process = _start(words, stdin=source, env=env, cwd=cwd, pass_fds=pass_fds)
     try:
-        out, err = process.communicate(stdin, timeout=timeout)
+        out, err = process.communicate(text, timeout=timeout)
     except subprocess.TimeoutExpired:
         kill_group(process)
         out, err = process.communicate(timeout=5)
@@ -94,7 +101,7 @@ def stream(
     """
     words = _words(argv)
     log.debug("stream: %s", shlex.join(words))
-    process = _start(words, stdin=False, env=env, cwd=cwd, merge=True)
+    process = _start(words, stdin=subprocess.DEVNULL, env=env, cwd=cwd, merge=True)
     tail: list[str] = []
     watchdog = _Watchdog(process, timeout)
     try:
@@ -137,7 +144,7 @@ def spawn(
     log_file: Path,
     env: Mapping[str, str] | None = None,
     pass_fds: Iterable[int] = (),
-) -> subprocess.Popen[str]:
+) -> Process:
     """Start a daemon in its own session: no terminal, no stdin, output to log_file."""
     words = _words(argv)
     log.debug("spawn: %s", shlex.join(words))
@@ -201,7 +208,7 @@ def _no_program(name: str) -> HostLacks:
 def _start(
     words: tuple[str, ...],
     *,
-    stdin: bool,
+    stdin: int | IO[bytes],
     env: Mapping[str, str] | None,
     cwd: Path | None,
     pass_fds: Sequence[int] = (),
@@ -210,7 +217,7 @@ def _start(
     try:
         return subprocess.Popen(
             words,
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT if merge else subprocess.PIPE,
             env=_environment(env),

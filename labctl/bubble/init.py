@@ -34,7 +34,7 @@ log = logging.getLogger("labctl.bubble")
 
 CGROUP = Path("/sys/fs/cgroup")
 RESTARTS_PER_MINUTE = 5
-ESSENTIAL = frozenset({"podman", "labd", "libvirtd", "wires"})
+ESSENTIAL = frozenset({"podman", "labd", "libvirtd", "wires", "exports"})
 LIBVIRT_ACCOUNTS = ("libvirt-qemu",)  # Debian's; in other families they come with QEMU
 LIBVIRT_FOLDERS = ("etc/libvirt", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt")
 DEVICES = ("null", "zero", "full", "random", "urandom", "tty", "fuse", "net/tun")
@@ -270,6 +270,8 @@ class Services:
         if settings.wires:
             words = [sys.executable, "-m", "labctl.bubble.wires", settings.wires]
             self._commands["wires"] = (words, logs / "wires.log", [])
+        if settings.exports:
+            self._commands["exports"] = (settings.exports, logs / "exports.log", [])
         if settings.libvirtd:
             self._commands["libvirtd"] = (settings.libvirtd, logs / "libvirtd.log", [])
         self._environment = environment

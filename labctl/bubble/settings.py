@@ -53,6 +53,7 @@ class Settings:
     machines: names of those that are virtual machines.  libvirtd: for these; else empty.
     pace: how many times slower they are than under KVM.  wires: the folder of the sockets of machines in
     another libvirtd, and seen: the host's folder with that one's own; else both are empty.
+    exports: what serves the disks of machines on another host, else empty.
     """
 
     lab: str
@@ -72,6 +73,7 @@ class Settings:
     pace: float = 1.0
     wires: str = ""
     seen: str = ""
+    exports: list[str] = field(default_factory=list)
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(asdict(self), indent=1))

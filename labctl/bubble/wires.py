@@ -30,6 +30,7 @@ log = logging.getLogger("labctl.wires")
 
 NAME = re.compile(r"(?P<port>[A-Za-z0-9_.-]{1,15})@(?P<bridge>[A-Za-z0-9_.-]{1,15})")
 LOOK = 0.2  # s between two looks for a machine that has started
+LOOK_FAR = 2.0  # s, when such a look costs a way to another host
 TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454CA, 0x0002, 0x1000  # linux/if_tun.h
 FRAME_MAX = 65536 + 14
 AT_ONCE = 256  # frames of one wire before the others have their turn; more than CHUNK has of the usual size
@@ -68,6 +69,7 @@ class Wire:
         self.path = path
         self.link = link
         self.tap = tap
+        self.heard = False
         self._from_machine = bytearray()
         self._to_machine = bytearray()
 
@@ -85,6 +87,9 @@ class Wire:
         except OSError:
             return False
         self._from_machine += got
+        if got and not self.heard:
+            self.heard = True
+            log.info("%s joined", self.path.name)
         try:
             for frame in frames(self._from_machine):
                 with contextlib.suppress(OSError):  # a bridge that takes no frame drops it, as wires do
@@ -124,6 +129,7 @@ class Relay:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._wires: dict[Path, Wire] = {}
+        self._later: dict[Path, float] = {}  # when to look again for a machine that was not there
         self._selector = selectors.DefaultSelector()
 
     def serve(self) -> None:
@@ -139,8 +145,9 @@ class Relay:
     def _join_new(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             for path in sorted(self._folder.iterdir()):
-                if path not in self._wires and (wire := join(path)):
-                    log.info("%s joined", path.name)
+                if path in self._wires or time.monotonic() < self._later.get(path, 0.0):
+                    continue
+                if wire := join(path):
                     self._wires[path] = wire
                     self._selector.register(wire.link, selectors.EVENT_READ, wire)
                     self._selector.register(wire.tap, selectors.EVENT_READ, wire)
@@ -155,12 +162,15 @@ class Relay:
             alive = not events & selectors.EVENT_WRITE or wire.flush()
             alive = alive and (not events & selectors.EVENT_READ or wire.from_machine())
         if not alive:
-            log.info("%s ended", wire.path.name)
             self._selector.unregister(wire.link)
             if not waited:
                 self._selector.unregister(wire.tap)
             wire.close()
             del self._wires[wire.path]
+            if wire.heard:
+                log.info("%s ended", wire.path.name)
+            else:  # the way to another host is there, and a machine behind it is not
+                self._later[wire.path] = time.monotonic() + LOOK_FAR
         elif wire.waits != waited:
             self._turn(wire)
 

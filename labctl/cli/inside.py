@@ -184,7 +184,7 @@ def console_(node: NodeArgument, lab: LabOption = DEFAULT_LAB) -> int:
             f"{name} is a container and has no console.", mend=f"{enter}labctl logs {name}{lab_flag(lab)}"
         )
     there = _in_libvirt(places, name)
-    return run.attach(["virsh", "--connect", places.libvirt_uri, "console", "--force", there])
+    return run.attach(["virsh", "--connect", places.libvirt_address, "console", "--force", there])
 
 
 def _in_libvirt(places: LabPlaces, machine: str) -> str:
@@ -208,7 +208,7 @@ def virsh(context: typer.Context, lab: LabOption = DEFAULT_LAB) -> int:
         )  # fmt: skip
     names = {node.name for node in known.nodes} | {TARGET}
     words = [_in_libvirt(places, word) if word in names else word for word in context.args]
-    return run.attach(["virsh", "--connect", places.libvirt_uri, *words])
+    return run.attach(["virsh", "--connect", places.libvirt_address, *words])
 
 
 def forward(

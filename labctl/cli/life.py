@@ -66,7 +66,7 @@ def up(
         typer.Option(
             "--libvirt-uri",
             metavar="URI",
-            help="Make the virtual machines in a libvirt of this host, as qemu:///system.",
+            help="Make the virtual machines in this libvirt: qemu:///system, qemu+ssh://USER@HOST/system.",
         ),
     ] = None,
     until: Annotated[

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
+from labctl.engine import exports
 from labctl.engine.container import bridge_name, mac
 from labctl.engine.libvirt_host import LibvirtHost, confine
 
@@ -29,6 +30,7 @@ TRANSLATIONS_MIB = 256  # what an emulator keeps of translated code
 EMULATED = 2.0  # a pace beyond that is no KVM's
 SWITCHED_ON = "-- switched on --"  # a line of the console's log, above what that boot says
 APPLIANCE_TARGET = "labctl-appliance.target"
+DISKS = "nbd"  # the socket for disks that are on another host
 
 
 @dataclass(frozen=True)
@@ -87,17 +89,37 @@ class Machine:
 class Elsewhere:
     """What a machine in a libvirtd that is not the lab's own needs beside.
 
-    folder: the lab's, which tells our domains from all others.  wires: where its sockets are to be.
+    owner: tells our domains from all others.  wires: where its sockets are to be.  remote: whether that is
+    another host, and wires the folder there that has all that its QEMU comes to.
     """
 
     lab: str
-    folder: Path
-    wires: Path
+    owner: str
+    wires: PurePath
     host: LibvirtHost
+    remote: bool = False
 
-    def wire(self, machine: str, leg: Leg) -> Path:
+    def wire(self, machine: str, leg: Leg) -> str:
         """The socket of one leg; labctl.bubble.wires reads the name."""
-        return self.wires / f"{port_name(machine, leg)}@{leg.bridge}"
+        return str(self.wires / wire_name(machine, leg))
+
+    def brought(self, file: Path) -> str:
+        """Where a file of this host is for that libvirtd's QEMU."""
+        return str(self.wires / file.name if self.remote else file)
+
+    def console(self, machine: Machine) -> str:
+        """The log of a machine's console."""
+        return str(console_there(self.wires, machine.name) if self.remote else machine.console)
+
+    @property
+    def disks(self) -> str:
+        """The socket that a remote host's machines have their disks by."""
+        return str(self.wires / DISKS)
+
+
+def console_there(folder: PurePath, machine: str) -> PurePath:
+    """The log of a machine's console in the folder on another host."""
+    return folder / f"{machine}.console"
 
 
 def title(lab: str, machine: str) -> str:
@@ -128,13 +150,13 @@ def xml(machine: Machine, hardware: Hardware, elsewhere: Elsewhere | None = None
     _add(domain, "vcpu", str(machine.cpus))
     about = {"role": machine.role, "spec": machine.spec, "image": machine.image}
     if elsewhere:
-        about |= {"name": machine.name, "lab": elsewhere.lab, "folder": str(elsewhere.folder)}
+        about |= {"name": machine.name, "lab": elsewhere.lab, "folder": elsewhere.owner}
     ET.SubElement(_add(domain, "metadata"), f"{{{NAMESPACE}}}machine", about)
     system = _add(domain, "os")
     # q35's many PCI bridges cost an emulated machine seconds; the older board has all that a node needs.
     _add(system, "type", "hvm", arch="x86_64", machine="pc")
-    _add(system, "kernel", str(hardware.kernel))
-    _add(system, "initrd", str(hardware.initramfs))
+    for tag, file in (("kernel", hardware.kernel), ("initrd", hardware.initramfs)):
+        _add(system, tag, elsewhere.brought(file) if elsewhere else str(file))
     _add(system, "cmdline", f"{hardware.cmdline} {machine.words}".strip())
     features = _add(domain, "features")
     _add(features, "acpi")
@@ -156,11 +178,12 @@ def xml(machine: Machine, hardware: Hardware, elsewhere: Elsewhere | None = None
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "preserve")):
         _add(domain, event, action)
     devices = _add(domain, "devices")
-    _disks(devices, machine)
+    _disks(devices, machine, elsewhere if elsewhere and elsewhere.remote else None)
     for leg in machine.legs if elsewhere is None else ():
         _leg(devices, machine.name, leg)
     serial = _add(devices, "serial", type="pty")
-    _add(serial, "log", file=str(machine.console), append="on")
+    log = elsewhere.console(machine) if elsewhere else str(machine.console)
+    _add(serial, "log", file=log, append="on")
     _add(serial, "target", port="0")
     channel = _add(devices, "channel", type="unix")
     _add(channel, "target", type="virtio", name=AGENT)
@@ -190,23 +213,34 @@ def memory_only(document: str, file: Path) -> str:
     return ET.tostring(snapshot, encoding="unicode")
 
 
-def _disks(devices: ET.Element, machine: Machine) -> None:
+def _disks(devices: ET.Element, machine: Machine, remote: Elsewhere | None) -> None:
     # The system's disk is sda, so that the shared ones are sdb, sdc and sdd, as in the course.
     _add(devices, "controller", type="scsi", model="virtio-scsi")
     # Writes that a guest flushes are in the host's page cache, so they outlive a killed machine; to the
     # host's own disk go only the shared disks' (the appliance's), since those are what a lab is about.
-    cache = "writeback" if machine.role == APPLIANCE else "unsafe"
-    disk = _add(devices, "disk", type="file", device="disk")
-    _add(disk, "driver", name="qemu", type="qcow2", cache=cache, discard="unmap")
-    _add(disk, "source", file=str(machine.disk))
+    # On another host every flush is passed on: who serves the disk does the same with it (exports).
+    cache = "writeback" if machine.role == APPLIANCE or remote else "unsafe"
+    disk = _disk(devices, machine, exports.SYSTEM, machine.disk, remote)
+    _add(disk, "driver", name="qemu", type="raw" if remote else "qcow2", cache=cache, discard="unmap")
     _add(disk, "target", dev="sda", bus="scsi")
     _add(disk, "serial", "root")
-    files = _add(devices, "disk", type="file", device="disk")
+    files = _disk(devices, machine, exports.FILES, machine.files, remote)
     _add(files, "driver", name="qemu", type="raw")
-    _add(files, "source", file=str(machine.files))
     _add(files, "target", dev="vda", bus="virtio")
     _add(files, "readonly")
     _add(files, "serial", FILES_SERIAL)
+
+
+def _disk(
+    devices: ET.Element, machine: Machine, name: str, file: Path, remote: Elsewhere | None
+) -> ET.Element:
+    disk = _add(devices, "disk", type="network" if remote else "file", device="disk")
+    if remote is None:
+        _add(disk, "source", file=str(file))
+        return disk
+    source = _add(disk, "source", protocol="nbd", name=exports.export_name(machine.name, name))
+    _add(source, "host", transport="unix", socket=remote.disks)
+    return disk
 
 
 def _leg(devices: ET.Element, machine: str, leg: Leg) -> None:
@@ -216,6 +250,11 @@ def _leg(devices: ET.Element, machine: str, leg: Leg) -> None:
     _add(interface, "target", dev=port_name(machine, leg))
     _add(interface, "model", type="virtio")
     _add(interface, "driver", name="qemu")  # vhost_net may not be there
+
+
+def wire_name(machine: str, leg: Leg) -> str:
+    """The name of a leg's socket, for a machine whose QEMU is not in the bubble."""
+    return f"{port_name(machine, leg)}@{leg.bridge}"
 
 
 def port_name(machine: str, leg: Leg) -> str:
@@ -230,7 +269,7 @@ def _wires(domain: ET.Element, machine: Machine, elsewhere: Elsewhere) -> None:
     """
     line = _add(domain, f"{{{QEMU}}}commandline")
     for number, leg in enumerate(machine.legs):
-        address = {"type": "unix", "path": str(elsewhere.wire(machine.name, leg))}
+        address = {"type": "unix", "path": elsewhere.wire(machine.name, leg)}
         netdev = {"type": "stream", "id": f"wire{number}", "server": True, "addr": address}
         card = {
             "driver": "virtio-net-pci",

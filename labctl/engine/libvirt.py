@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labctl.engine import agent, domain, elsewhere, pending
+from labctl.engine import agent, domain, elsewhere, exports, pending
 from labctl.engine.base import Appliance, File, Machine, State
 from labctl.engine.domain import Hardware
 from labctl.engine.guest_files import appliance_files, identity_files, network_files, pace_files
@@ -23,7 +23,7 @@ from labctl.engine.handle import Handle
 from labctl.engine.libvirt_binding import agent_binding, binding
 from labctl.engine.libvirt_link import Link
 from labctl.engine.podman_api import pack
-from labctl.errors import ActionFailed, TimedOut
+from labctl.errors import ActionFailed, LabError, TimedOut
 from labctl.places import LabPlaces
 from labctl.run import Result, run
 from labctl.wait import wait_until
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 AGENT_SECONDS = 20.0  # s, at pace 1, for the agent itself to answer
 DISK_MIB = 16384  # the overlay's size; the machine's file system grows into it
-CONSOLE_BYTES = 16384
+CONSOLE_BYTES, CONSOLE_LINES = 16384, 30
 
 
 class LibvirtNode(Handle["LibvirtEngine"]):
@@ -58,6 +58,7 @@ class LibvirtEngine(Link):
         """hardware: needed to make machines.  pace: of those that are there, without it."""
         super().__init__(places)
         self._hardware = hardware
+        self._remote = bool(places.token)  # on another host
         self._pace = hardware.pace if hardware else pace
 
     @property
@@ -124,7 +125,9 @@ class LibvirtEngine(Link):
                 return
             around = elsewhere.around(self._places, connection)
             elsewhere.hand_over(self._places, around.host, [machine.folder])
-            elsewhere.define(connection, machine.folder, domain.xml(machine, hardware, around))
+            elsewhere.define(
+                self._places, connection, machine.folder, domain.xml(machine, hardware, around)
+            )  # fmt: skip
 
     def start(self, name: str) -> None:
         found = self._domain(name)
@@ -135,6 +138,9 @@ class LibvirtEngine(Link):
                 found.resume()
             elif state is State.OFF:
                 self._mark_boot(name)
+                if self._remote:
+                    careful = domain.about(found.XMLDesc()).get("role") == domain.APPLIANCE
+                    exports.serve(self._places, name, careful=careful)
                 try:
                     found.create()
                 except binding().libvirtError:
@@ -160,6 +166,8 @@ class LibvirtEngine(Link):
             self.power_off(name)
             with self._errors(f"libvirt refused to remove {name}"):
                 elsewhere.undefine(found)
+        if self._remote:
+            exports.forget(self._places, name)
         shutil.rmtree(self._folder(name), ignore_errors=True)
 
     # -- power ----------------------------------------------------------------------------
@@ -201,6 +209,8 @@ class LibvirtEngine(Link):
 
         https://libvirt.org/formatsnapshot.html, memory of kind external.
         """
+        if self._remote:
+            raise ActionFailed("Another host's libvirt has it, and keeps it.")
         found = self._domain(name)
         with self._errors(f"libvirt does not keep the memory of {name}"):
             document = domain.memory_only(found.XMLDesc(), file)
@@ -260,17 +270,28 @@ class LibvirtEngine(Link):
         return out
 
     def console(self, name: str) -> str:
+        if self._remote:
+            text = elsewhere.remote(self._places).read(self._console_there(name), CONSOLE_BYTES)
+            return "\n".join(text.splitlines()[-CONSOLE_LINES:])
         try:
             with (self._folder(name) / "console.log").open("rb") as log:
                 log.seek(max(0, log.seek(0, io.SEEK_END) - CONSOLE_BYTES))
-                return "\n".join(log.read().decode(errors="replace").splitlines()[-30:])
+                return "\n".join(log.read().decode(errors="replace").splitlines()[-CONSOLE_LINES:])
         except OSError:
             return ""
 
     def _mark_boot(self, name: str) -> None:
         """What stands above this line in the console's log is of an earlier boot. A full disk may lack it."""
+        line = f"\n{domain.SWITCHED_ON}\n"
+        if self._remote:
+            with contextlib.suppress(LabError):
+                elsewhere.remote(self._places).append(self._console_there(name), line)
+            return
         with contextlib.suppress(OSError), (self._folder(name) / "console.log").open("a") as log:
-            log.write(f"\n{domain.SWITCHED_ON}\n")
+            log.write(line)
+
+    def _console_there(self, name: str) -> str:
+        return str(domain.console_there(elsewhere.folder_there(self._places), name))
 
     def _folder(self, name: str) -> Path:
         return self._places.vms / name

@@ -1,4 +1,4 @@
-"""A libvirtd of this host that is not a lab's own: its URI, a connection to it, whom it runs QEMU as."""
+"""A libvirtd that is not a lab's own: its URI, a connection to it, whom it runs QEMU as."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from xml.etree import ElementTree as ET
 
 from labctl.engine.libvirt_binding import binding
+from labctl.engine.remote import is_remote, parse
 from labctl.errors import HostLacks, LabError, NotPermitted, UsageError
 
 RUN = Path("/run/libvirt")
@@ -30,8 +31,11 @@ class LibvirtHost:
     models: tuple[str, ...]
 
 
-def require_local(uri: str) -> None:
-    """Raises UsageError for what is no URI of a QEMU on this host (https://libvirt.org/uri.html)."""
+def require_usable(uri: str) -> None:
+    """Raises UsageError for what is no URI of a QEMU that can have a lab's machines.
+
+    https://libvirt.org/uri.html; for another host's see labctl.engine.remote.
+    """
     try:
         parts = urlsplit(uri)
         host = parts.hostname or ""
@@ -41,12 +45,8 @@ def require_local(uri: str) -> None:
     if driver != "qemu":
         raise _no_uri(uri)
     if host or transport not in ("", "unix"):
-        raise UsageError(
-            f"{uri} is the libvirt of another host, and a lab's machines must be on this one.",
-            details="Their disks are files of this host; their networks, BMCs and fencing are in the lab's "
-            "namespaces on it.",
-            mend=f"ssh {host or 'HOST'} labctl up --mode vm   (labctl on that host)",
-        )
+        parse(uri)
+        return
     socket = parse_qs(parts.query).get("socket", [""])[0]
     if parts.path not in ("/system", "/session") or (socket and not socket.startswith("/")):
         raise _no_uri(uri)
@@ -54,9 +54,9 @@ def require_local(uri: str) -> None:
 
 def _no_uri(uri: str) -> UsageError:
     return UsageError(
-        f"{uri!r} is no URI of a QEMU on this host.",
-        details="There are qemu:///system, qemu:///session, and "
-        "qemu+unix:///system?socket=/absolute/path for another socket.",
+        f"{uri!r} is no URI of a QEMU.",
+        details="There are qemu:///system, qemu:///session, qemu+unix:///system?socket=/absolute/path for "
+        "another socket, and qemu+ssh://USER@HOST/system for another host.",
         mend="labctl up --mode vm --libvirt-uri qemu:///system",
     )
 
@@ -67,7 +67,7 @@ def absolute(uri: str) -> str:
     Of who called sudo(8), else of this one.  Raises HostLacks when there is none.
     """
     parts = urlsplit(uri)
-    if parts.path != "/session" or "socket" in parse_qs(parts.query):
+    if parts.path != "/session" or parts.hostname or "socket" in parse_qs(parts.query):
         return uri
     user = os.environ.get("SUDO_UID") or str(os.geteuid())
     folder = Path("/run/user", user, "libvirt")
@@ -86,8 +86,12 @@ def socket_folder(uri: str) -> Path:
     return Path(socket).parent if socket else RUN
 
 
-def connect(uri: str) -> Any:
-    """A connection. Raises HostLacks when nobody answers there, NotPermitted when it sends us away."""
+def connect(uri: str, named: str = "") -> Any:
+    """A connection. Raises HostLacks when nobody answers there, NotPermitted when it sends us away.
+
+    named: the URI that the user knows it by, when that is another.
+    """
+    named = named or uri
     api = binding()
     api.registerErrorHandler(lambda *_: None, None)  # it would print what is raised anyway
     opened: list[Any] = []
@@ -106,8 +110,8 @@ def connect(uri: str) -> Any:
     if opened:
         return opened[0]
     if failed:
-        raise _refusal(uri, failed[0])
-    raise HostLacks(f"The libvirt at {uri} does not answer within {CONNECT_SECONDS:.0f} s.", mend=START)
+        raise _refusal(named, failed[0])
+    raise HostLacks(f"The libvirt at {named} does not answer within {CONNECT_SECONDS:.0f} s.", mend=START)
 
 
 def _refusal(uri: str, error: Any) -> LabError:
@@ -137,7 +141,7 @@ def look(connection: Any, uri: str) -> LibvirtHost:
             f"The libvirt at {uri} has QEMU {found}; the lab's networks need 7.2 or later.",
             mend="labctl up --mode vm   (the lab's own libvirtd does with what there is)",
         )
-    return described(capabilities, socket_folder(uri))
+    return described(capabilities, RUN if is_remote(uri) else socket_folder(uri))
 
 
 def described(capabilities: str, folder: Path) -> LibvirtHost:

@@ -12,10 +12,9 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from labctl.engine import domain
+from labctl.engine import domain, elsewhere
 from labctl.engine.base import State
 from labctl.engine.libvirt_binding import binding
-from labctl.engine.libvirt_host import connect
 from labctl.errors import ActionFailed, HostLacks, LabError, TimedOut
 from labctl.places import LabPlaces
 from labctl.wait import wait_until
@@ -46,7 +45,7 @@ class Link:
             if self._connected is not None and not self._answers():
                 self._connected = None
             if self._connected is None and not self._in_bubble:
-                self._connected = connect(self._places.libvirt_uri)
+                self._connected = elsewhere.connection(self._places)
             if self._connected is None:
                 api.registerErrorHandler(lambda *_: None, None)  # it would print what is raised anyway
                 try:
@@ -70,7 +69,7 @@ class Link:
         return name if self._in_bubble else domain.title(self._places.lab, name)
 
     def _ours(self, about: dict[str, str]) -> bool:
-        return self._in_bubble or about.get("folder") == str(self._places.root)
+        return self._in_bubble or about.get("folder") == self._places.owner
 
     def _found(self, name: str) -> Any | None:
         api, connection = binding(), self._connection()
@@ -103,7 +102,9 @@ class Link:
     def _state_of(self, found: Any) -> State:
         api = binding()
         with self._errors("libvirt does not tell a machine's state"):
-            state = found.state()[0]
+            state, reason = found.state()
+        if state == api.VIR_DOMAIN_PAUSED and reason == api.VIR_DOMAIN_PAUSED_STARTING_UP:
+            return State.ON  # nobody has frozen it, and nobody needs to thaw it
         if state in (api.VIR_DOMAIN_PAUSED, api.VIR_DOMAIN_PMSUSPENDED):
             return State.FROZEN
         off = (api.VIR_DOMAIN_SHUTOFF, api.VIR_DOMAIN_CRASHED, api.VIR_DOMAIN_NOSTATE)

@@ -85,12 +85,12 @@ def apply(actions: Sequence[Action], context: Context, members: Mapping[str, Mem
     wanted = {action.do for action in actions}
     if Do.START_BUBBLE in wanted:
         context.say("starting the lab's namespaces and services")
-        settings = prepare(context.lab, context.places, context.images, context.ground)
         if not context.places.in_bubble:
             elsewhere.end_all(context.places)  # they have outlived their bubble
+        settings = prepare(context.lab, context.places, context.images, context.ground)
         bubble.start(context.places, settings)
         if not context.places.in_bubble:
-            elsewhere.define_all(context.places)
+            elsewhere.define_all(context.places, context.ground.boots if context.ground else ())
     if Do.MAKE_NETWORKS in wanted:
         context.engine.make_networks(context.lab)
     living = next((member.conf for member in members.values() if member.corosync), "")

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import labctl
 from labctl.bubble.settings import Bmc, Bridge, Forward, Settings
+from labctl.engine import exports
 from labctl.engine.base import Engine
 from labctl.engine.container import bridge_name, mac
 from labctl.engine.libvirt_host import socket_folder
 from labctl.engine.podman import PodmanEngine, network_document
 from labctl.errors import HostLacks
 from labctl.host.limits import container_limits
+from labctl.host.packages import find_program
 from labctl.lab import machines
 from labctl.lab.machines import Ground
 from labctl.lab.model import Lab
@@ -111,8 +113,18 @@ def prepare(lab: Lab, places: LabPlaces, images: Path, ground: Ground | None = N
         libvirtd=_libvirtd(places) if ground and places.in_bubble else [],
         pace=ground.pace if ground else 1.0,
         wires="" if places.in_bubble else str(places.wires),
-        seen="" if places.in_bubble else str(socket_folder(places.libvirt_uri)),
+        seen="" if places.in_bubble else str(socket_folder(places.libvirt_address)),
+        exports=_exports(places) if places.token else [],
     )
+
+
+def _exports(places: LabPlaces) -> list[str]:
+    """What serves the disks of machines on another host. Raises HostLacks."""
+    program = find_program(exports.PROGRAM)
+    if program is None:
+        raise exports.lacking()
+    places.remote.mkdir(mode=0o700, exist_ok=True)
+    return exports.command(program, places)
 
 
 def _write_networks(lab: Lab, places: LabPlaces) -> None:

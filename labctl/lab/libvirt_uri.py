@@ -1,9 +1,10 @@
-"""Machines in a libvirtd of this host: `up --libvirt-uri URI` (docs/adr/0018-another-libvirtd.md)."""
+"""Machines in another libvirtd than the lab's own: `up --libvirt-uri` (docs/adr/0018-another-libvirtd.md)."""
 
 from __future__ import annotations
 
+from labctl.bubble import start as bubble
 from labctl.engine import elsewhere
-from labctl.engine.libvirt_host import absolute, require_local
+from labctl.engine.libvirt_host import absolute, require_usable
 from labctl.errors import UsageError
 from labctl.lab.model import Lab
 from labctl.places import LabPlaces
@@ -16,7 +17,7 @@ def require_fits(lab: Lab, places: LabPlaces, made: bool, asked: str | None) -> 
     """
     if asked is None:
         return
-    require_local(asked)
+    require_usable(asked)
     if not lab.has_machines:
         raise UsageError(
             "--libvirt-uri is for virtual machines, and this lab has none.",
@@ -36,6 +37,11 @@ def require_fits(lab: Lab, places: LabPlaces, made: bool, asked: str | None) -> 
             mend=f"labctl down --lab {lab.name} && "
             f"labctl up --lab {lab.name} --mode vm --libvirt-uri '{asked}'",
         )
+
+
+def is_lost(places: LabPlaces) -> bool:
+    """Whether the lab runs, with machines on another host, and the connection to that does not stand."""
+    return bool(places.token) and bubble.find(places) is not None and not elsewhere.remote(places).alive
 
 
 def for_new(asked: str | None, places: LabPlaces) -> str:

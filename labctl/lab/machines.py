@@ -6,13 +6,16 @@ A host that has less free memory an hour later, or a newer base disk, must not m
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labctl.engine import remote
 from labctl.engine.base import Engine, State
 from labctl.engine.domain import EMULATED, Hardware
+from labctl.engine.remote import is_remote
 from labctl.errors import BadFile
 from labctl.image.build import BuiltImage
 from labctl.image.store import ImageStore
@@ -23,7 +26,7 @@ from labctl.vm.pace import Pace, pace
 
 if TYPE_CHECKING:
     from labctl.image.vm import VmImage
-    from labctl.vm.room import Guest
+    from labctl.vm.room import Guest, Host
 
 Say = Callable[[str], None]
 NAME = "machines.json"
@@ -58,6 +61,11 @@ class Ground:
         return (*self.memory, TARGET)
 
     @property
+    def boots(self) -> tuple[Path, Path]:
+        """Kernel and initramfs."""
+        return Path(self.kernel), Path(self.initramfs)
+
+    @property
     def hardware(self) -> Hardware:
         """For the engine."""
         return Hardware(
@@ -83,14 +91,17 @@ def load(places: LabPlaces, folder: Path | None = None) -> Ground | None:
         ) from None
 
 
-def require_host(lab: Lab, places: LabPlaces) -> None:
-    """What choose() raises HostLacks for, as far as it is known before anything is built or tried."""
+def require_host(lab: Lab, places: LabPlaces, uri: str = "") -> None:
+    """What choose() raises HostLacks for, as far as it is known before anything is built or tried.
+
+    uri: of another libvirtd than the lab's own.
+    """
     from labctl.vm import accel, findings, room
 
     findings.require()
     guests, disks = _guests(lab)
-    least = "tcg" if accel.unusable() else "kvm"  # whose machines take less of the host
-    room.fit(guests, room.read_host(places.root), least, disk=places.root, disks_mib=disks)
+    least = "kvm" if uri or not accel.unusable() else "tcg"  # the first's machines take less of the host
+    room.fit(guests, _host(places, uri), least, disk=places.root, disks_mib=disks)
 
 
 def _guests(lab: Lab) -> tuple[list[Guest], int]:
@@ -129,16 +140,16 @@ def choose(
         say("building the disk of the virtual machines; this happens once")
         base = build_vm_image(image, store=store, on_line=say)
     if uri:
-        from labctl.vm.elsewhere import ByLibvirt
+        from labctl.vm.elsewhere import by_libvirt
 
-        with ByLibvirt(uri) as there:
+        with by_libvirt(uri) as there:
             fast = accel.acceleration(base, cache=there.cache_file(), say=say, by=there)
     else:
         fast = accel.acceleration(base, cache=accel.cache_file(), say=say)
     if fast.kind != "kvm":
         say(fast.reason)
     guests, disks = _guests(lab)
-    host = room.read_host(places.root)
+    host = _host(places, uri)
     fit = room.fit(guests, host, fast.kind, disk=places.root, disks_mib=disks)
     if fit.reason:
         say(fit.reason)
@@ -158,7 +169,9 @@ def choose(
     )
     places.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     if uri:  # before the ground: machines that are made are never looked for in the wrong place
-        write_whole(places.elsewhere, f"{uri}\n")
+        # Labs of several hosts may be at one libvirtd, under the same folder's name.
+        token = secrets.token_hex(4) if is_remote(uri) else ""
+        write_whole(places.elsewhere, f"{uri}\n{token}\n" if token else f"{uri}\n")
     write_whole(places.root / NAME, json.dumps(asdict(ground), indent=1) + "\n")
     return ground
 
@@ -173,7 +186,20 @@ def require_memory(lab: Lab, ground: Ground, engine: Engine, places: LabPlaces, 
     seen = {**engine.observe(), **engine.appliances()} if runs else {}
     memory = dict(ground.memory) if lab.storage.driver == NONE else {**ground.memory, TARGET: room.TARGET_MIB}
     off = {name: mib for name, mib in memory.items() if name not in seen or seen[name].state is State.OFF}
-    room.require_memory(off, room.read_host(places.root), ground.kind, lab.name)
+    if off:
+        uri = "" if places.in_bubble else places.libvirt_uri
+        room.require_memory(off, _host(places, uri), ground.kind, lab.name)
+
+
+def _host(places: LabPlaces, uri: str) -> Host:
+    """What the host that is to run the machines has; their disks are on this one in any case."""
+    from labctl.vm import room
+
+    if not is_remote(uri):
+        return room.read_host(places.root)
+    with remote.for_a_while(uri) as (there, _):
+        meminfo, processors = there.resources()
+    return room.read_host(places.root, meminfo=meminfo, processors=processors)
 
 
 def fitted(lab: Lab, ground: Ground | None) -> Lab:

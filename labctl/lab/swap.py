@@ -21,7 +21,7 @@ from labctl.places import LabPlaces, write_whole
 # What belongs to the running lab, to its past, or to this module: in no snapshot, and never replaced.
 KEPT = frozenset(
     {"log", "podman.sock", "libvirt-sock", "libvirt-sock-ro", "libvirt-admin-sock", "ready.json", "snapshots",
-     "held.json", "restored.json", ".restore", "libvirt-uri", "wires"}
+     "held.json", "restored.json", ".restore", "libvirt-uri", "wires", "remote"}
 )  # fmt: skip
 # Of the old content: what tells every command which lab this is. It stays until the new one is there.
 SAYS_WHAT_IT_IS = frozenset({"lab.json", "machines.json"})

@@ -29,6 +29,7 @@ from labctl.lab import (
     waits,
 )
 from labctl.lab import bubble as lab_bubble
+from labctl.lab.down import end_processes
 from labctl.lab.model import Lab
 from labctl.lab.observe import Observed, StorageSeen, observe
 from labctl.lab.plan import Action, Do, Until, plan
@@ -106,6 +107,11 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
     places = lab_places(request.lab)
     if not request.dry_run:
         _finish_what_was_killed(places, progress)
+        if libvirt_uri.is_lost(places):
+            progress.say(
+                "the connection to the machines' host, and with it their disks, was lost: they boot anew"
+            )
+            end_processes(request.lab, places)
     before = record.load(places.record, request.lab)
     lab = described(request, before)
     store = ImageStore(image_store())
@@ -116,7 +122,9 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
     base = None
     if request.vm_image and made_before is None:
         with progress.during("machines"):
-            base = _prepared(request.vm_image, lab, places, store, progress, dry_run=request.dry_run)
+            base = _prepared(
+                request.vm_image, lab, places, store, progress, uri=uri, dry_run=request.dry_run
+            )  # fmt: skip
         lab = lab.model_copy(update={"family": base.family}) if base else lab
     with progress.during("image"):
         image = find_image(lab.family, store=store)
@@ -126,7 +134,7 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
         actions = plan(lab, _look_only(lab, places, image, request.until), request.until)
         return Outcome(lab, time.monotonic() - began, (), tuple(actions), ())
     if lab.has_machines and made_before is None:
-        machines.require_host(lab, places)
+        machines.require_host(lab, places, uri)
     if image is None:
         with progress.during("image"):
             progress.say("building the node image; this happens once")
@@ -167,7 +175,7 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
 
 
 def _prepared(
-    file: Path, lab: Lab, places: LabPlaces, store: ImageStore, progress: Progress, *, dry_run: bool
+    file: Path, lab: Lab, places: LabPlaces, store: ImageStore, progress: Progress, *, uri: str, dry_run: bool
 ) -> VmImage | None:
     """The disk of the cloud image that was asked for; with dry_run the file is only looked at."""
     if dry_run:
@@ -175,7 +183,7 @@ def _prepared(
 
         look(file)
         return None
-    machines.require_host(lab, places)
+    machines.require_host(lab, places, uri)
     return cloud.prepared(file, lab.family, store=store, say=progress.say)
 
 

@@ -126,8 +126,11 @@ def require_memory(memory: Mapping[str, int], host: Host, kind: str, lab: str) -
         )
 
 
-def read_host(folder: Path, *, meminfo: str | None = None) -> Host:
-    """This host, now. folder: where the lab's disks are to be, made or not."""
+def read_host(folder: Path, *, meminfo: str | None = None, processors: int = 0) -> Host:
+    """This host, now. folder: where the lab's disks are to be, made or not.
+
+    meminfo, processors: another host's, which is to run the machines.
+    """
     text = Path("/proc/meminfo").read_text() if meminfo is None else meminfo
     kib = {line.split(":")[0]: int(line.split()[1]) for line in text.splitlines() if line.endswith(" kB")}
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
@@ -135,7 +138,7 @@ def read_host(folder: Path, *, meminfo: str | None = None) -> Host:
         memory_mib=kib["MemTotal"] // 1024,
         available_mib=kib["MemAvailable"] // 1024,
         disk_mib=shutil.disk_usage(there).free // 1024**2,
-        processors=len(os.sched_getaffinity(0)),
+        processors=processors or len(os.sched_getaffinity(0)),
     )
 
 

@@ -146,18 +146,55 @@ ERRORS: Final[dict[str, str]] = {
     "another name for this lab, or: {command}   (tells whose it is)": (
         "랩의 이름을 바꾸거나 다음을 실행하세요: {command}   (누구의 것인지 나옵니다)"
     ),
-    "{uri} is the libvirt of another host, and a lab's machines must be on this one.": (
-        "{uri}은(는) 다른 호스트의 libvirt입니다. 랩의 가상 머신은 이 호스트에 있어야 합니다."
+    "mend the way to {host}, or its libvirtd, and again; if it is gone for good: {command}": (
+        "{host}에 접속할 수 있게 하거나 그 libvirtd를 고친 다음 다시 실행."
+        " 호스트가 완전히 없어졌다면: {command}"
     ),
-    "Their disks are files of this host;"
-    " their networks, BMCs and fencing are in the lab's namespaces on it.": (
-        "디스크는 이 호스트의 파일이고 네트워크, BMC, 펜싱은 이 호스트에 있는 랩의 네임스페이스에 있습니다."
+    "{uri} is no libvirt of another host that labctl can use.": (
+        "{uri}은(는) labctl이 쓸 수 있는 다른 호스트의 libvirt가 아닙니다."
     ),
-    "{command}   (labctl on that host)": "{command}   (그 호스트의 labctl)",
-    "{uri} is no URI of a QEMU on this host.": "{uri}은(는) 이 호스트에 있는 QEMU의 URI가 아닙니다.",
-    "There are {names}, and {other} for another socket.": (
-        "쓸 수 있는 것은 {names}이고, 다른 소켓에는 {other}을(를) 씁니다."
+    "It is no URI.": "URI가 아닙니다.",
+    "Another host is reached by ssh, which carries networks and disks, too.": (
+        "다른 호스트에는 ssh로 접속합니다. 네트워크와 디스크도 그 접속으로 오갑니다."
     ),
+    "It names no host.": "호스트 이름이 없습니다.",
+    "{names}: not known here; ssh_config(5) is the place for all else.": (
+        "{names}: 여기서는 쓸 수 없습니다. 나머지는 ssh_config(5)에 적습니다."
+    ),
+    "It ends in /system or /session.": "/system이나 /session으로 끝나야 합니다.",
+    "Its files are absolute paths.": "파일은 절대 경로로 적어야 합니다.",
+    "{uri} is no URI of a QEMU.": "{uri}은(는) QEMU의 URI가 아닙니다.",
+    "There are {names}, {other} for another socket, and {remote} for another host.": (
+        "쓸 수 있는 것은 {names}이고, 다른 소켓에는 {other}, 다른 호스트에는 {remote}을(를) 씁니다."
+    ),
+    "ssh does not get to {host}.": "ssh로 {host}에 접속할 수 없습니다.",
+    "make this work without a question, as root: {command}   (ssh-copy-id gives a host your key)": (
+        "root로 다음 명령이 아무것도 묻지 않고 실행되게 하세요: {command}"
+        "   (ssh-copy-id가 키를 호스트에 등록합니다)"
+    ),
+    "No libvirt answers on {host}: there is no socket {socket}.": (
+        "{host}에서 응답하는 libvirt가 없습니다. 소켓 {socket}이(가) 없습니다."
+    ),
+    "on {host}: systemctl start libvirtd   (or virtqemud.socket; a session's: {command})": (
+        "{host}에서: systemctl start libvirtd   (또는 virtqemud.socket, 세션의 libvirt는 {command})"
+    ),
+    "The folder {folder} cannot be made on {host}.": "{host}에 폴더 {folder}을(를) 만들 수 없습니다.",
+    "make room and rights there: {command}": "거기에 공간과 권한을 확보하세요: {command}",
+    "The connection to the host of the machines of lab {lab} has ended.": (
+        "{lab} 랩의 가상 머신이 있는 호스트와의 접속이 끊어졌습니다."
+    ),
+    "{command}   (boots them anew: their disks went with it)": (
+        "{command}   (다시 부팅합니다. 디스크도 그 접속으로 연결되어 있었습니다)"
+    ),
+    "The disks of machines on another host are served by {program}, which is not here.": (
+        "다른 호스트에 있는 가상 머신의 디스크는 {program}이(가) 제공하는데, 이 호스트에 없습니다."
+    ),
+    "install QEMU's tools: {packages}": "QEMU 도구를 설치하세요: {packages}",
+    "The disks of {machine} cannot be served to the host of its virtual machine.": (
+        "{machine}의 디스크를 그 가상 머신이 있는 호스트에 제공할 수 없습니다."
+    ),
+    "{command}; its words are in {log}": "{command}. 메시지는 {log}에 있습니다",
+    "Another host's libvirt has it, and keeps it.": "다른 호스트의 libvirt가 가지고 있습니다.",
     "No libvirt of a session answers: there is no socket in {folder}.": (
         "세션의 libvirt가 응답하지 않습니다. {folder}에 소켓이 없습니다."
     ),

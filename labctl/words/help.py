@@ -44,8 +44,8 @@ HELP: Final[dict[str, str]] = {
     "Make the virtual machines of this cloud image (qcow2 or raw) of a distribution.": (
         "배포판의 클라우드 이미지(qcow2 또는 raw)로 가상 머신을 만듭니다."
     ),
-    "Make the virtual machines in a libvirt of this host, as qemu:///system.": (
-        "이 호스트의 libvirt(예: qemu:///system)에 가상 머신을 만듭니다."
+    "Make the virtual machines in this libvirt: qemu:///system, qemu+ssh://USER@HOST/system.": (
+        "가상 머신을 이 libvirt에 만듭니다: qemu:///system, qemu+ssh://USER@HOST/system"
     ),
     "Stop early, to do the rest by hand.": "그 단계까지만 진행합니다. 나머지는 직접 합니다.",
     "all; while an exercise is under way, its start": "all. 실습이 진행 중이면 그 실습의 시작 상태",

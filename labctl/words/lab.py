@@ -18,6 +18,9 @@ from labctl.words.packages import PURPOSES
 # A line of the lab, {…} for what changes in it; the same in Korean. What NESTED names is turned, too.
 LINES: Final[dict[str, str]] = {
     "waiting for {holder} to finish with lab {lab}": "{lab} 랩에서 {holder}이(가) 끝나기를 기다리는 중입니다",
+    "the connection to the machines' host, and with it their disks, was lost: they boot anew": (
+        "가상 머신이 있는 호스트와의 접속이 끊어져 디스크도 끊어졌습니다. 다시 부팅합니다"
+    ),
     "starting the lab's namespaces and services": "랩의 네임스페이스와 서비스를 시작하는 중입니다",
     "{node}: removing{because}": "{node}: 삭제하는 중입니다{because}",
     "{node}: creating{because}": "{node}: 만드는 중입니다{because}",
@@ -159,6 +162,7 @@ AWAITED: Final[dict[str, str]] = {
     "the other build in {path}": "{path}에서 진행 중인 다른 이미지 만들기의 끝",
     "the lab's processes to end": "랩의 프로세스 종료",
     "another labctl's trial guest": "다른 labctl의 시험용 가상 머신의 끝",
+    "the connection to {host}": "{host} 접속",
     "{program} to end": "{program}의 끝",
     "the target to serve": "타깃의 서비스 시작",
     "the target to be rid of {initiator}": "타깃에서 {initiator}의 연결 해제",

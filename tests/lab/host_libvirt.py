@@ -17,6 +17,7 @@ from labctl.run import run, spawn
 from labctl.wait import wait_until
 
 ACCOUNT = 64055  # Debian's libvirt-qemu
+SOMEBODY = 64100  # a user of that host, who may use its libvirtd
 FOLDERS = ("etc/libvirt", "var/lib/libvirt", "var/cache/libvirt", "var/log/libvirt")
 # The shell is PID 1 and reaps: QEMU leaves the daemon's family, and would be killed for ever as a zombie.
 SCRIPT = """
@@ -75,9 +76,11 @@ def host_libvirt(home: Path) -> Iterator[HostLibvirt]:
     for name, entry in (("passwd", ":x:{0}:{0}::/:/usr/sbin/nologin"), ("group", ":x:{0}:")):
         text = Path("/etc", name).read_text()
         own = "" if "libvirt-qemu:" in text else f"libvirt-qemu{entry.format(ACCOUNT)}\n"
+        own += f"somebody{entry.format(SOMEBODY)}\n"
         (home / name).write_text(text + own)
     (home / "libvirtd.conf").write_text(
         f'unix_sock_dir = "{home}/sock"\nauth_unix_rw = "none"\nauth_unix_ro = "none"\n'
+        'unix_sock_rw_perms = "0777"\n'
     )
     (home / "etc/libvirt/qemu.conf").write_text("cgroup_controllers = []\n")
     for place in made:

@@ -40,9 +40,12 @@ LAYERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "image": (("labctl.image",), ("host", *GROUND)),
     "engine": (
         ("labctl.engine",),
-        ("engine.base", "libvirt binding", "description", "run", "errors", "wait", "places"),
+        ("engine.base", "libvirt binding", "description", "host", "run", "errors", "wait", "places"),
     ),
-    "libvirt binding": (("labctl.engine.libvirt_binding", "labctl.engine.libvirt_host"), ("host", "errors")),
+    "libvirt binding": (
+        ("labctl.engine.libvirt_binding", "labctl.engine.libvirt_host", "labctl.engine.remote"),
+        ("host", "run", "wait", "errors"),
+    ),
     "vm": (("labctl.vm",), ("libvirt binding", "host", *GROUND)),
     "cluster": (("labctl.cluster",), ("description", "engine.base", "errors", "places")),
     "storage": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,8 @@ from labctl.bubble import wires
 from labctl.engine import domain, elsewhere, libvirt_host, libvirt_link, pending
 from labctl.engine.base import File
 from labctl.engine.libvirt import LibvirtEngine
-from labctl.engine.libvirt_host import LibvirtHost, absolute, described, require_local, socket_folder
+from labctl.engine.libvirt_host import LibvirtHost, absolute, described, require_usable, socket_folder
+from labctl.engine.remote import FOLDER, is_remote, parse
 from labctl.errors import USAGE, ActionFailed, HostLacks, NotPermitted, UsageError
 from labctl.image.vm import VmImage
 from labctl.lab import down, libvirt_uri
@@ -28,7 +30,9 @@ from labctl.vm.trial import Bootable, Kind, Trial
 LAB = load_lab("x").with_mode("vm")
 HARDWARE = domain.Hardware(Path("/b/disk.img"), Path("/b/vmlinuz"), Path("/b/initrd"), "quiet", "tcg", 8.0)
 HOST = LibvirtHost(64055, 994, ("apparmor", "dac"))
-AROUND = domain.Elsewhere("x", Path("/labs/x"), Path("/labs/x/wires"), HOST)
+AROUND = domain.Elsewhere("x", "/labs/x", Path("/labs/x/wires"), HOST)
+FAR = "qemu+ssh://somebody@far:2222/system"
+THERE = FOLDER / "labctl-x-8b40ff05"
 SOCKET = "qemu+unix:///system?socket=/srv/sock/libvirt-sock"
 CAPABILITIES = """
 <capabilities><host>
@@ -40,24 +44,53 @@ CAPABILITIES = """
 
 @pytest.mark.parametrize("uri", ["qemu:///system", "qemu:///session", "qemu+unix:///system", SOCKET])
 def test_what_is_on_this_host(uri: str) -> None:
-    require_local(uri)
+    require_usable(uri)
+    assert not is_remote(uri)
 
 
 @pytest.mark.parametrize(
-    ("uri", "mend"),
+    ("uri", "destination", "options"),
     [
-        ("qemu+ssh://root@far:22/system", "ssh far labctl up --mode vm"),
-        ("qemu+tcp://far/system", "ssh far labctl"),
-        ("qemu://far/system", "ssh far labctl"),
-        ("qemu+libssh2://far/system", "ssh far labctl"),
-        ("qemu+ext:///system?command=/bin/x", "ssh HOST labctl"),
-        ("qemu+unix://far/system", "ssh far labctl"),
+        (FAR, "somebody@far", ["Port=2222"]),
+        ("qemu+ssh://far/session", "far", []),
+        ("qemu+ssh://root@[fd00::7]/system", "root@fd00::7", []),
+        (
+            "qemu+ssh://far/system?keyfile=/k/my%20key&known_hosts=/k/hosts&socket=/s",
+            "far",
+            ['IdentityFile="/k/my key"', "IdentitiesOnly=yes", "UserKnownHostsFile=/k/hosts"],
+        ),
     ],
 )
-def test_another_hosts_is_refused_with_the_way_there(uri: str, mend: str) -> None:
+def test_another_host_as_ssh_knows_it(uri: str, destination: str, options: list[str]) -> None:
+    require_usable(uri)
+    assert is_remote(uri)
+    found = parse(uri)
+    assert found.destination == destination
+    assert found.options == [word for option in ("BatchMode=yes", *options) for word in ("-o", option)]
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("qemu+tcp://far/system", "reached by ssh"),
+        ("qemu://far/system", "reached by ssh"),
+        ("qemu+libssh2://far/system", "reached by ssh"),
+        ("qemu+ext:///system?command=/bin/x", "reached by ssh"),
+        ("qemu+unix://far/system", "reached by ssh"),
+        ("qemu+ssh://far/embed", "ends in"),
+        ("qemu+ssh:///system", "names no host"),
+        ("qemu+ssh://-oProxyCommand=x/system", "names no host"),
+        ("qemu+ssh://-l@far/system", "names no host"),
+        ("qemu+ssh://far:port/system", "no URI"),
+        ("qemu+ssh://far/system?no_verify=1", "no_verify: not known"),
+        ("qemu+ssh://far/system?keyfile=here", "absolute"),
+    ],
+)
+def test_another_host_that_cannot_be_used(uri: str, why: str) -> None:
     with pytest.raises(UsageError, match="another host") as caught:
-        require_local(uri)
-    assert mend in caught.value.mend
+        require_usable(uri)
+    assert why in caught.value.details
+    assert "qemu+ssh://USER@HOST/system" in caught.value.mend
     assert caught.value.exit_code == USAGE
 
 
@@ -67,8 +100,8 @@ def test_another_hosts_is_refused_with_the_way_there(uri: str, mend: str) -> Non
      "qemu://[/system", "test:///default"],
 )  # fmt: skip
 def test_what_is_none_at_all(uri: str) -> None:
-    with pytest.raises(UsageError, match="no URI of a QEMU on this host"):
-        require_local(uri)
+    with pytest.raises(UsageError, match=r"no URI of a QEMU\."):
+        require_usable(uri)
 
 
 def test_where_the_socket_is() -> None:
@@ -83,6 +116,7 @@ def test_a_session_is_named_by_its_socket_or_refused(monkeypatch: pytest.MonkeyP
     explicit = "qemu+unix:///session?socket=/run/user/1/libvirt/libvirt-sock"
     assert absolute(explicit) == explicit
     assert absolute("qemu:///system") == "qemu:///system"
+    assert absolute("qemu+ssh://far/session") == "qemu+ssh://far/session"
 
 
 def test_whom_a_libvirtd_runs_qemu_as(tmp_path: Path) -> None:
@@ -182,6 +216,32 @@ def test_its_networks_are_sockets_in_the_order_of_its_legs() -> None:
     assert [value["netdev"] for value in values[1::2]] == [value["id"] for value in values[::2]]
 
 
+def test_on_another_host_all_that_its_qemu_opens_is_in_one_folder_there() -> None:
+    around = domain.Elsewhere("x", "/labs/x 8b40ff05", THERE, HOST, remote=True)
+    made = domain.of_node(LAB, LAB.node("node1"), "i", Path("/labs/x/vms/node1"))
+    text = domain.xml(made, HARDWARE, around)
+    found = ET.fromstring(text)
+    assert domain.about(text)["folder"] == "/labs/x 8b40ff05"
+    assert found.findtext("os/kernel") == f"{THERE}/vmlinuz"
+    assert found.findtext("os/initrd") == f"{THERE}/initrd"
+    log = found.find("devices/serial/log")
+    assert log is not None
+    assert log.get("file") == f"{THERE}/node1.console"
+    for disk, name, kind in zip(
+        found.iterfind("devices/disk"), ("system", "files"), ("raw", "raw"), strict=True
+    ):
+        assert disk.get("type") == "network"
+        source, driver = disk.find("source"), disk.find("driver")
+        assert source is not None
+        assert driver is not None
+        assert source.attrib == {"protocol": "nbd", "name": f"{name}-node1"}
+        assert [host.attrib for host in source] == [{"transport": "unix", "socket": f"{THERE}/nbd"}]
+        assert driver.get("type") == kind
+        assert driver.get("cache") != "unsafe"
+    assert f"{THERE}/node1-eth0@br-default" in text
+    assert "/vms/" not in text
+
+
 class Domain:
     """A domain there."""
 
@@ -220,12 +280,12 @@ def there(places: LabPlaces, monkeypatch: pytest.MonkeyPatch) -> list[Domain]:
     )
     for module in (elsewhere, libvirt_link):
         monkeypatch.setattr(module, "binding", lambda: api)
-        monkeypatch.setattr(module, "connect", lambda _: connection)
+    monkeypatch.setattr(elsewhere, "connect", lambda *_: connection)
     return domains
 
 
 def of_lab(folder: Path) -> Domain:
-    around = domain.Elsewhere("x", folder, folder / "wires", HOST)
+    around = domain.Elsewhere("x", str(folder), folder / "wires", HOST)
     return Domain(domain.xml(domain.of_node(LAB, LAB.node("node1"), "i", folder), HARDWARE, around))
 
 
@@ -251,7 +311,13 @@ def test_the_labs_note_says_where_its_machines_are(places: LabPlaces) -> None:
     assert places.libvirt_uri.endswith("libvirt-sock")
     places.elsewhere.write_text(f"{SOCKET}\n")
     assert not places.in_bubble
-    assert places.libvirt_uri == SOCKET
+    assert (places.libvirt_uri, places.libvirt_address) == (SOCKET, SOCKET)
+    assert (places.owner, places.token) == (str(places.root), "")
+    places.elsewhere.write_text(f"{FAR}\n8b40ff05\n")
+    assert places.libvirt_uri == FAR
+    assert places.libvirt_address == f"qemu+unix:///system?socket={places.remote}/libvirt-sock"
+    assert places.owner == f"{places.root} 8b40ff05"
+    assert elsewhere.folder_there(places) == THERE
 
 
 def test_it_is_for_labs_of_machines_alone(places: LabPlaces) -> None:
@@ -284,7 +350,7 @@ def test_down_keeps_a_lab_whose_libvirtd_does_not_answer(
     """Its machines may still run, and nobody would find them again."""
     places.elsewhere.write_text(f"{SOCKET}\n")
 
-    def nobody(_: str) -> None:
+    def nobody(*_: str) -> None:
         raise HostLacks("No libvirt answers.")
 
     monkeypatch.setattr(elsewhere, "binding", lambda: SimpleNamespace(libvirtError=LibvirtError))
@@ -348,6 +414,29 @@ def test_libvirts_own_log_of_a_machine_goes_with_the_lab(
         (tmp_path / name).touch()
     elsewhere.forget_logs(places)
     assert sorted(path.name for path in tmp_path.glob("*.log*")) == sorted(others)
+
+
+class Connected:
+    """labctl.engine.remote.Remote: a connection that stands or does not, and what was asked of it."""
+
+    def __init__(self, *, alive: bool) -> None:
+        self.alive = alive
+        self.at = parse(FAR)
+
+
+def test_a_connection_that_has_ended_is_told_apart_from_a_libvirtd_that_has(
+    places: LabPlaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places.elsewhere.write_text(f"{FAR}\n8b40ff05\n")
+
+    def nobody(_: str, named: str) -> None:
+        raise HostLacks(f"No libvirt answers at {named}.")
+
+    monkeypatch.setattr(elsewhere, "connect", nobody)
+    for alive, said in ((False, "connection to the host"), (True, f"answers at {FAR}")):
+        monkeypatch.setattr(elsewhere, "Remote", lambda *_, alive=alive: Connected(alive=alive))
+        with pytest.raises(HostLacks, match=re.escape(said)):
+            elsewhere.connection(places)
 
 
 # -- the wires -------------------------------------------------------------------------------

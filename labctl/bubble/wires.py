@@ -131,16 +131,26 @@ class Relay:
         self._wires: dict[Path, Wire] = {}
         self._later: dict[Path, float] = {}  # when to look again for a machine that was not there
         self._selector = selectors.DefaultSelector()
+        self._due = 0.0
 
     def serve(self) -> None:
         """For ever."""
-        due = 0.0
         while True:
-            if time.monotonic() >= due:
-                self._join_new()
-                due = time.monotonic() + LOOK
-            for key, events in self._selector.select(max(0.0, due - time.monotonic())):
-                self._carry(key.data, key.fileobj, events)
+            self.step()
+
+    def step(self) -> None:
+        """Look for new machines if that is due, and carry what comes until it is due again."""
+        if time.monotonic() >= self._due:
+            self._join_new()
+            self._due = time.monotonic() + LOOK
+        for key, events in self._selector.select(max(0.0, self._due - time.monotonic())):
+            self._carry(key.data, key.fileobj, events)
+
+    def close(self) -> None:
+        """Let go of all machines."""
+        for wire in self._wires.values():
+            wire.close()
+        self._selector.close()
 
     def _join_new(self) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -115,8 +115,22 @@ def _wired(places: LabPlaces, machine: str, document: str) -> None:
     there, folder = remote(places), folder_there(places)
     log = str(console_there(folder, machine))
     there.shell('touch "$1" && chmod 660 "$1"', log)
-    for name in sorted(set(re.findall(re.escape(f"{folder}/") + r"([\w.-]+@[\w.-]+)", document))):
+    for name in _wires_in(document, folder):
         there.reach(places.wires / name, f"{folder}/{name}")
+
+
+def unwire(places: LabPlaces, machine: str) -> None:
+    """Take back what a machine on another host had here and there; it is gone. Raises CommandFailed."""
+    there, folder = remote(places), folder_there(places)
+    with contextlib.suppress(FileNotFoundError):  # it was half made
+        for name in _wires_in((places.vms / machine / DESCRIPTION).read_text(), folder):
+            there.unreach(places.wires / name, f"{folder}/{name}")
+    there.shell('rm -f -- "$1"', str(console_there(folder, machine)))
+
+
+def _wires_in(document: str, folder: PurePosixPath) -> list[str]:
+    """The names of the sockets in this folder that are network cards of a described machine."""
+    return sorted(set(re.findall(re.escape(f"{folder}/") + r"([\w.-]+@[\w.-]+)", document)))
 
 
 def define(places: LabPlaces, there: Any, folder: Path, document: str) -> None:

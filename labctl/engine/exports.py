@@ -7,20 +7,24 @@ snapshots, restores and `down` are what they are for machines of this host.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import hashlib
-from collections.abc import Mapping
+import os
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from labctl.errors import ActionFailed, HostLacks
+from labctl.errors import ActionFailed, HostLacks, TimedOut
 from labctl.places import LabPlaces
+from labctl.wait import wait_until
 
 if TYPE_CHECKING:
     from qemu.qmp import QMPClient
 
 PROGRAM = "qemu-storage-daemon"
 SYSTEM, FILES = "system", "files"
-ANSWER_SECONDS = 60.0  # it serves one caller after the other
+ANSWER_SECONDS = 60.0
 GONE_SECONDS = 10.0
 LOOK = 0.05  # s
 
@@ -73,12 +77,28 @@ def forget(places: LabPlaces, machine: str) -> None:
     _ask(places, machine, {})
 
 
+def served(places: LabPlaces) -> bool:
+    """Whether any disk is served: a daemon that was started anew has forgotten all."""
+    from qemu.qmp import QMPError
+
+    async def ask() -> bool:
+        async with _connected(places.remote / "qmp") as client:
+            return bool(await _ids(client, "query-block-exports", "id"))
+
+    try:
+        with _turn(places):
+            return asyncio.run(asyncio.wait_for(ask(), ANSWER_SECONDS))
+    except (QMPError, OSError, TimeoutError, TimedOut):
+        return False
+
+
 def _ask(places: LabPlaces, machine: str, disks: Disks) -> None:
     from qemu.qmp import QMPError
 
     try:
-        asyncio.run(asyncio.wait_for(_serve(places.remote / "qmp", machine, disks), ANSWER_SECONDS))
-    except (QMPError, OSError, TimeoutError) as error:
+        with _turn(places):
+            asyncio.run(asyncio.wait_for(_serve(places.remote / "qmp", machine, disks), ANSWER_SECONDS))
+    except (QMPError, OSError, TimeoutError, TimedOut) as error:
         raise ActionFailed(
             f"The disks of {machine} cannot be served to the host of its virtual machine.",
             details=str(error) or type(error).__name__,
@@ -88,11 +108,7 @@ def _ask(places: LabPlaces, machine: str, disks: Disks) -> None:
 
 async def _serve(socket: Path, machine: str, disks: Disks) -> None:
     """Serve just these disks of a machine; the others' stay."""
-    from qemu.qmp import QMPClient
-
-    client = QMPClient("labctl")
-    await client.connect(str(socket))
-    try:
+    async with _connected(socket) as client:
         await _close(client, [export_name(machine, disk) for disk in (SYSTEM, FILES)])
         for disk, about in disks.items():
             name = export_name(machine, disk)
@@ -102,6 +118,34 @@ async def _serve(socket: Path, machine: str, disks: Disks) -> None:
                 "block-export-add",
                 {"type": "nbd", "id": name, "name": name, "node-name": _node(name), "writable": writable},
             )
+
+
+@contextlib.contextmanager
+def _turn(places: LabPlaces) -> Iterator[None]:
+    """One caller at a time: the daemon listens to no more, and refuses who waits for too many before it."""
+    handle = os.open(places.remote, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)  # the folder is the lock
+
+    def take() -> bool:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
+
+    try:
+        wait_until("the daemon that serves the disks", take, timeout=ANSWER_SECONDS, every=LOOK)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.asynccontextmanager
+async def _connected(socket: Path) -> AsyncIterator[QMPClient]:
+    from qemu.qmp import QMPClient
+
+    client = QMPClient("labctl")
+    await client.connect(str(socket))
+    try:
+        yield client
     finally:
         await client.disconnect()
 

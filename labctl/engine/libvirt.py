@@ -168,6 +168,7 @@ class LibvirtEngine(Link):
                 elsewhere.undefine(found)
         if self._remote:
             exports.forget(self._places, name)
+            elsewhere.unwire(self._places, name)
         shutil.rmtree(self._folder(name), ignore_errors=True)
 
     # -- power ----------------------------------------------------------------------------

@@ -24,6 +24,11 @@ CONNECT_SECONDS = 20
 SHELL_SECONDS = 30.0
 # A connection that has died takes the machines' disks along: better a late end than a false one.
 KEEPALIVE = ("ServerAliveInterval=15", "ServerAliveCountMax=8")
+# What the user's configuration may have for that host, and a lab must not open by itself.
+NOTHING_MORE = (
+    "ClearAllForwardings=yes", "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no",
+    "RemoteCommand=none",
+)  # fmt: skip
 PARAMETERS = frozenset({"socket", "keyfile", "known_hosts"})
 SCHEME = "qemu+ssh"
 # The modular daemon's before the monolithic one's, as libvirt looks for them.
@@ -124,8 +129,9 @@ class Remote:
 
     @property
     def _words(self) -> list[str]:
-        # Without a master that answers these would connect anew, and then forward nothing.
-        return [*self.at.options, "-o", f"ControlPath={self._control_path}", "-o", "ProxyCommand=false"]
+        # Without a master that answers these would connect anew, and then forward nothing. The user's
+        # configuration is for the master: here it would add forwardings of its own.
+        return ["-F", "none", "-o", f"ControlPath={self._control_path}", "-o", "ProxyCommand=false"]
 
     @property
     def alive(self) -> bool:
@@ -145,7 +151,7 @@ class Remote:
             left.unlink(missing_ok=True)
         options = [
             f"ControlPath={self._control_path}", f"ConnectTimeout={CONNECT_SECONDS}", "ControlPersist=no",
-            "ExitOnForwardFailure=yes", "StreamLocalBindUnlink=yes", *KEEPALIVE,
+            "StreamLocalBindUnlink=yes", *KEEPALIVE, *NOTHING_MORE,
         ]  # fmt: skip
         words = [] if lasting else ["setpriv", "--pdeathsig", "KILL", "--"]
         words += ["ssh", "-M", "-N", "-T", *self.at.options]
@@ -210,13 +216,26 @@ class Remote:
         return run(argv, timeout=timeout, check=check, stdin=stdin)
 
     def send(self, files: Sequence[Path], there: str, *, timeout: float) -> None:
-        """Copy files into a folder there. Raises CommandFailed, TimedOut."""
+        """Copy files into a folder there. Raises HostLacks, TimedOut."""
         for file in files:
-            self.shell('cat >"$1"', f"{there}/{file.name}", timeout=timeout, stdin=file)
+            sent = self.shell(
+                'cat >"$1"', f"{there}/{file.name}", timeout=timeout, check=False, stdin=file
+            )  # fmt: skip
+            if not sent.ok:
+                raise HostLacks(
+                    f"{file.name} could not be copied to {self.at.host}.",
+                    details=sent.describe(),
+                    mend=f"make room there: ssh {self._to_type()} df -h {there}",
+                )
 
     def reach(self, near: Path, far: str) -> None:
         """Have a socket here lead to one there, which may come later. Raises CommandFailed."""
         self._control("forward", "-L", f"{_escaped(str(near))}:{_escaped(far)}")
+
+    def unreach(self, near: Path, far: str) -> None:
+        """Take reach() back."""
+        self._control("cancel", "-L", f"{_escaped(str(near))}:{_escaped(far)}", check=False)
+        near.unlink(missing_ok=True)
 
     def offer(self, far: str, near: Path) -> None:
         """Have a socket there, for that account's group, lead to one here. Raises CommandFailed."""

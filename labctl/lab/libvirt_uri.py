@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from labctl.bubble import start as bubble
-from labctl.engine import elsewhere
+from labctl.engine import elsewhere, exports
 from labctl.engine.libvirt_host import absolute, require_usable
+from labctl.engine.remote import is_remote, parse
 from labctl.errors import UsageError
 from labctl.lab.model import Lab
 from labctl.places import LabPlaces
@@ -40,11 +43,16 @@ def require_fits(lab: Lab, places: LabPlaces, made: bool, asked: str | None) -> 
 
 
 def is_lost(places: LabPlaces) -> bool:
-    """Whether the lab runs, with machines on another host, and the connection to that does not stand."""
-    return bool(places.token) and bubble.find(places) is not None and not elsewhere.remote(places).alive
+    """Whether the lab runs, and its machines, on another host, have lost their disks.
+
+    The connection does not stand, or who served them here was started anew.
+    """
+    if not places.token or bubble.find(places) is None:
+        return False
+    return not elsewhere.remote(places).alive or not exports.served(places)
 
 
-def for_new(asked: str | None, places: LabPlaces) -> str:
+def for_new(asked: str | None, places: LabPlaces, say: Callable[[str], None]) -> str:
     """The libvirtd of a lab whose machines are still to be made; "" for its own. It has been asked.
 
     One that began elsewhere goes on there.  Raises HostLacks, NotPermitted.
@@ -52,4 +60,6 @@ def for_new(asked: str | None, places: LabPlaces) -> str:
     uri = absolute(asked) if asked else "" if places.in_bubble else places.libvirt_uri
     if uri:
         elsewhere.require(places, uri)
+    if is_remote(uri):
+        say(f"the machines are to be on {parse(uri).host}: its memory and processors count")
     return uri

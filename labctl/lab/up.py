@@ -118,7 +118,7 @@ def bring_up_held(request: Request, progress: Progress, *, memory_in: Path | Non
     if bubble.find(places) is None:
         require_podman()  # before anything else reads what an old one prints
     made_before = machines.load(places)
-    uri = "" if made_before else libvirt_uri.for_new(request.libvirt_uri, places)
+    uri = "" if made_before else libvirt_uri.for_new(request.libvirt_uri, places, progress.say)
     base = None
     if request.vm_image and made_before is None:
         with progress.during("machines"):

@@ -179,6 +179,8 @@ ERRORS: Final[dict[str, str]] = {
         "{host}에서: systemctl start libvirtd   (또는 virtqemud.socket, 세션의 libvirt는 {command})"
     ),
     "The folder {folder} cannot be made on {host}.": "{host}에 폴더 {folder}을(를) 만들 수 없습니다.",
+    "{file} could not be copied to {host}.": "{file}을(를) {host}에 복사하지 못했습니다.",
+    "make room there: {command}": "그 호스트에 공간을 확보하세요: {command}",
     "make room and rights there: {command}": "거기에 공간과 권한을 확보하세요: {command}",
     "The connection to the host of the machines of lab {lab} has ended.": (
         "{lab} 랩의 가상 머신이 있는 호스트와의 접속이 끊어졌습니다."

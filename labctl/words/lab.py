@@ -21,6 +21,9 @@ LINES: Final[dict[str, str]] = {
     "the connection to the machines' host, and with it their disks, was lost: they boot anew": (
         "가상 머신이 있는 호스트와의 접속이 끊어져 디스크도 끊어졌습니다. 다시 부팅합니다"
     ),
+    "the machines are to be on {host}: its memory and processors count": (
+        "가상 머신을 {host}에 만듭니다. 그 호스트의 메모리와 프로세서를 기준으로 정합니다"
+    ),
     "starting the lab's namespaces and services": "랩의 네임스페이스와 서비스를 시작하는 중입니다",
     "{node}: removing{because}": "{node}: 삭제하는 중입니다{because}",
     "{node}: creating{because}": "{node}: 만드는 중입니다{because}",
@@ -162,6 +165,7 @@ AWAITED: Final[dict[str, str]] = {
     "the other build in {path}": "{path}에서 진행 중인 다른 이미지 만들기의 끝",
     "the lab's processes to end": "랩의 프로세스 종료",
     "another labctl's trial guest": "다른 labctl의 시험용 가상 머신의 끝",
+    "the daemon that serves the disks": "디스크를 제공하는 데몬",
     "the connection to {host}": "{host} 접속",
     "{program} to end": "{program}의 끝",
     "the target to serve": "타깃의 서비스 시작",

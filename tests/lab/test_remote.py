@@ -6,6 +6,7 @@ A whole lab there: test_libvirt_remote.py, among the long tests.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -99,8 +101,12 @@ def test_words_arrive_as_they_are_and_nothing_runs_as_root(remote: Remote) -> No
 def test_a_file_arrives_whole_and_is_read_from_its_end(remote: Remote, there: Path, tmp_path: Path) -> None:
     content = os.urandom(300_000)
     (tmp_path / "kernel").write_bytes(content)
+    (tmp_path / "small").touch()
     remote.send([tmp_path / "kernel"], str(there), timeout=60)
     assert (there / "kernel").read_bytes() == content
+    with pytest.raises(HostLacks, match="could not be copied") as caught:
+        remote.send([tmp_path / "small"], "/proc", timeout=60)
+    assert "df -h /proc" in caught.value.mend
     remote.append(str(there / "log"), "one\n")
     remote.append(str(there / "log"), "two\n")
     assert remote.read(str(there / "log"), 5) == "\ntwo\n"
@@ -275,9 +281,21 @@ def test_what_is_forgotten_is_served_no_more_and_its_file_is_free(served: LabPla
     disk = served.vms / "node1" / "disk.qcow2"
     locked = run(["qemu-io", "-f", "qcow2", "-c", "write 0 512", disk], timeout=30, check=False)
     assert not locked.ok
+    assert exports.served(served)
     exports.forget(served, "node1")
+    assert not exports.served(served)
     run(["qemu-io", "-f", "qcow2", "-c", "write 0 512", disk], timeout=30)
     assert not run(["qemu-img", "info", at(served, exports.SYSTEM)], timeout=30, check=False).ok
+
+
+def test_many_machines_that_start_at_once_are_all_served(served: LabPlaces) -> None:
+    names = [f"node{number}" for number in range(1, 9)]
+    for name in names[1:]:
+        shutil.copytree(served.vms / "node1", served.vms / name)
+    with ThreadPoolExecutor(max_workers=len(names)) as pool:
+        list(pool.map(lambda name: exports.serve(served, name, careful=False), names))
+    for name in names:
+        run(["qemu-img", "info", at(served, exports.SYSTEM).replace("node1", name)], timeout=30)
 
 
 def test_a_disk_that_is_not_there_and_a_daemon_that_is_not_are_told(served: LabPlaces) -> None:

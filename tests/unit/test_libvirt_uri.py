@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -514,3 +515,36 @@ def test_what_is_no_machines_socket_is_left_alone(tmp_path: Path) -> None:
         listener.bind(str(tmp_path / "other"))
         listener.listen()
         assert wires.join(tmp_path / "other") is None
+
+
+@pytest.mark.parametrize(("says", "tried"), [(b"", 1), (wires.framed(b"hello"), 3)])
+def test_a_way_with_no_machine_behind_it_is_tried_less_often(
+    says: bytes, tried: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ssh that leads to another host takes a call for a machine that is off, and ends it at once."""
+    (tmp_path / "node1-eth0@br-default").touch()
+    calls: list[Path] = []
+    ends: list[socket.socket] = []
+
+    def join(path: Path) -> wires.Wire:
+        ours, machine = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        tap, bridge = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for end in (ours, tap):
+            end.setblocking(False)
+        calls.append(path)
+        ends.extend((ours, machine, bridge))
+        if len(calls) < 3:
+            machine.sendall(says)
+            machine.close()
+        return wires.Wire(path, ours, tap.detach())
+
+    monkeypatch.setattr(wires, "join", join)
+    monkeypatch.setattr(wires, "LOOK", 0.01)
+    relay = wires.Relay(tmp_path)
+    end = time.monotonic() + 0.3
+    while time.monotonic() < end:
+        relay.step()
+    assert len(calls) == tried
+    relay.close()
+    for each in ends:
+        each.close()
